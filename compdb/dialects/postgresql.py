@@ -1,0 +1,289 @@
+"""PostgreSQL, through psycopg.
+
+Large values travel three times faster in the binary format, so a query that returns bytes asks for it, as long as the
+driver can read every other column of the result in that format too.
+"""
+
+from __future__ import annotations
+
+import re
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+from sqlalchemy.dialects.postgresql import JSON, insert
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor, ExecutionContext
+from sqlalchemy.sql.compiler import Compiled
+
+from compdb.dialects.base import Dialect
+from compdb.dialects.faults import Diagnosis, Fault, disconnected, original
+
+__all__ = ["PostgreSQL"]
+
+BINARY = 1
+SAFE = (
+    sa.LargeBinary,
+    sa.Integer,
+    sa.Float,
+    sa.Numeric,
+    sa.Boolean,
+    sa.Date,
+    sa.DateTime,
+    sa.Time,
+    sa.Interval,
+    sa.Uuid,
+)
+FAULTS = {
+    "23505": Fault.DUPLICATE,
+    "23P01": Fault.DUPLICATE,
+    "23503": Fault.FOREIGN_KEY,
+    "23001": Fault.FOREIGN_KEY,
+    "23502": Fault.NOT_NULL,
+    "23514": Fault.CHECK,
+    "22": Fault.BAD_VALUE,
+    "22001": Fault.TOO_LARGE,
+    "54": Fault.TOO_LARGE,
+    "40P01": Fault.DEADLOCK,
+    "55P03": Fault.LOCK_TIMEOUT,
+    "57014": Fault.LOCK_TIMEOUT,
+    "40001": Fault.SERIALIZATION,
+    "08": Fault.DISCONNECT,
+    "57P": Fault.DISCONNECT,
+    "25P03": Fault.DISCONNECT,
+    "53100": Fault.DISK_FULL,
+    "58030": Fault.DISK_FULL,
+    "25006": Fault.READ_ONLY,
+    "28": Fault.DENIED,
+    "42501": Fault.DENIED,
+    "42P01": Fault.MISSING_TABLE,
+    "3F000": Fault.MISSING_TABLE,
+    "42703": Fault.MISSING_COLUMN,
+    "42601": Fault.SYNTAX,
+}
+WIRE = {
+    "SMALLINT": "int2",
+    "INTEGER": "int4",
+    "BIGINT": "int8",
+    "DOUBLE PRECISION": "float8",
+    "NUMERIC": "numeric",
+    "BOOLEAN": "bool",
+    "VARCHAR": "varchar",
+    "TEXT": "text",
+    "BYTEA": "bytea",
+    "DATE": "date",
+    "TIME WITHOUT TIME ZONE": "time",
+    "TIMESTAMP WITHOUT TIME ZONE": "timestamp",
+    "UUID": "uuid",
+    "JSON": "json",
+}
+"""Types that are written in binary as psycopg does it, by their name in CREATE TABLE."""
+
+KEY = re.compile(r"\w+ \((?P<columns>[^)]*)\)=\(")
+QUOTED = re.compile(r'"(?P<name>[^"]+)"')
+
+
+class PostgreSQL(Dialect):
+    """The answers of PostgreSQL."""
+
+    name: ClassVar[str] = "postgresql"
+    extra: ClassVar[str | None] = "postgresql"
+    minimum: ClassVar[tuple[int, ...]] = (12,)
+
+    def __init__(self, dialect: sa.Dialect) -> None:
+        super().__init__(dialect)
+        self.max_row = 1_000_000_000
+        self._binary: weakref.WeakKeyDictionary[Compiled, bool] = weakref.WeakKeyDictionary()
+
+    def reader_options(self) -> dict[str, Any]:
+        """Return autocommit, which psycopg switches on without asking the server."""
+        return {"isolation_level": "AUTOCOMMIT"}
+
+    def descriptor(self, driver: DBAPIConnection) -> int | None:
+        """Return the socket."""
+        return None if driver.closed else int(driver.fileno())
+
+    def before_execute(
+        self, connection: sa.Connection, cursor: DBAPICursor, statement: str, context: ExecutionContext | None
+    ) -> None:
+        """Ask for the binary format where the result has blobs."""
+        compiled = context.compiled if context is not None else None
+        if compiled is None or not hasattr(cursor, "format"):
+            return
+        binary = self._binary.get(compiled)
+        if binary is None:
+            binary = self._binary[compiled] = self._has_blobs(compiled)
+        if binary:
+            cursor.format = BINARY  # type: ignore[attr-defined]  # psycopg's
+
+    def _has_blobs(self, compiled: Compiled) -> bool:
+        """Tell whether a query returns bytes, and beside them only what psycopg can read in binary."""
+        columns = getattr(compiled.statement, "selected_columns", ())
+        types = [column.type.dialect_impl(self.dialect) for column in columns]
+        types = [t.impl_instance if isinstance(t, sa.types.TypeDecorator) else t for t in types]
+        return any(isinstance(t, sa.LargeBinary) for t in types) and all(
+            isinstance(t, SAFE) or (isinstance(t, sa.String) and not isinstance(t, sa.Enum)) for t in types
+        )
+
+    # ---------------------------------------------------------------- transactions
+
+    def begin_snapshot(self, connection: sa.Connection) -> None:
+        """Begin a read-only transaction in one round trip."""
+        connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def take_lock(self, connection: sa.Connection, name: str) -> bool:
+        """Take an advisory lock, which is one of this database."""
+        return bool(connection.scalar(_lock("pg_try_advisory_lock", name)))
+
+    def give_lock(self, connection: sa.Connection, name: str) -> None:
+        """Give it back."""
+        connection.scalar(_lock("pg_advisory_unlock", name))
+
+    # ---------------------------------------------------------------- statements
+
+    def plain_insert(self, table: sa.Table) -> Any:
+        """Return PostgreSQL's INSERT."""
+        return insert(table)
+
+    def insert_columns(
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        names: Sequence[str],
+        columns: Sequence[Sequence[Any]],
+        *,
+        skip_duplicates: bool = False,
+        replace: bool = False,
+    ) -> None:
+        """Insert the rows that stand in these columns, by binary COPY where they are many and only new ones are meant.
+
+        What COPY cannot do (row security, a column that is not quite of the type that its model says), and what it finds wrong, is left
+        to INSERT: so rows and errors are the same either way.
+        """
+        plain = not (skip_duplicates or replace)
+        copied = self._copied(connection, table, names, columns) if plain and len(columns[0]) > self.few else None
+        if copied is not None:
+            if not event.contains(connection.engine, "do_execute", copy_rows):
+                event.listen(connection.engine, "do_execute", copy_rows)
+            place = connection.begin_nested()
+            try:
+                connection.exec_driver_sql(copied.statement, execution_options={"compdb_copy": copied})
+                place.commit()
+                return
+            except exc.DBAPIError as error:
+                if error.connection_invalidated or self.classify(error).fault.transient:
+                    raise
+                place.rollback()
+        super().insert_columns(connection, table, names, columns, skip_duplicates=skip_duplicates, replace=replace)
+
+    def _copied(
+        self, connection: sa.Connection, table: sa.Table, names: Sequence[str], columns: Sequence[Sequence[Any]]
+    ) -> _Copied | None:
+        """Return the COPY of these rows, or None where an INSERT could mean something else."""
+        if self.dialect.driver != "psycopg" or connection.get_execution_options().get("schema_translate_map"):
+            return None
+        ready = self.ready(table, names, columns)
+        if ready is None:
+            return None
+        names, columns = ready
+        types = [self._wire_type(table.c[name]) for name in names]
+        if None in types:
+            return None
+        quoted = self.dialect.identifier_preparer
+        listed = ", ".join(quoted.format_column(table.c[name]) for name in names)
+        statement = f"COPY {quoted.format_table(table)} ({listed}) FROM STDIN (FORMAT BINARY)"
+        values = [self.driver_values(table.c[n], c) for n, c in zip(names, columns)]
+        return _Copied(statement.replace("%%", "%"), types, values)
+
+    def _wire_type(self, column: sa.Column[Any]) -> str | None:
+        """Return the name by which psycopg knows how to write a column's values, or None."""
+        name = column.type.compile(dialect=self.dialect)
+        return WIRE.get(re.split(r"\(| COLLATE", name, maxsplit=1)[0])
+
+    def claim(
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        first: sa.Select[Any],
+        order: Sequence[sa.ColumnElement[Any]],
+        values: Mapping[str, Any],
+    ) -> list[sa.Row[Any]]:
+        """Do it all in one statement."""
+        names = list(first.selected_columns.keys())
+        places = {f"place{i}": getattr(by, "element", by) for i, by in enumerate(order)}
+        picked = first.order_by(*order).with_for_update(skip_locked=True)
+        chosen = picked.add_columns(*(by.label(name) for name, by in places.items())).cte("chosen")
+        same = [column == chosen.c[column.name] for column in table.primary_key]
+        changed = sa.update(table).where(*same).values(values).returning(*chosen.c).cte("changed")
+        down = [isinstance(by, sa.UnaryExpression) for by in order]
+        by = [changed.c[name].desc() if desc else changed.c[name] for name, desc in zip(places, down)]
+        query: Any = sa.select(*(changed.c[name] for name in names)).order_by(*by)
+        return list(connection.execute(query).all())
+
+    def json_rows(self, parameter: str) -> tuple[Any, list[sa.ColumnElement[Any]]]:
+        """Return the rows of a JSON array, and their columns."""
+        array = sa.cast(sa.bindparam(parameter, type_=sa.Text()), JSON)
+        rows = sa.func.json_array_elements(array).table_valued(sa.column("value", JSON), name="line")
+        texts = [rows.c.value.op("->>")(sa.literal_column(str(i))) for i in range(3)]
+        return rows, [texts[0], *(sa.cast(text, sa.Double()) for text in texts[1:])]
+
+    def json_text(self, columns: Mapping[str, sa.ColumnElement[Any]]) -> sa.ColumnElement[str]:
+        """Return the expression of a JSON object, as text."""
+        pairs = [part for name, column in columns.items() for part in (sa.literal_column(f"'{name}'"), column)]
+        return sa.cast(sa.func.json_build_object(*pairs), sa.Text())
+
+    def classify(self, error: BaseException) -> Diagnosis:
+        """Read the SQLSTATE and what the server tells beside it."""
+        cause = original(error)
+        state = getattr(cause, "sqlstate", None)
+        if state is None:
+            return Diagnosis(Fault.DISCONNECT if disconnected(error) else Fault.OTHER)
+        fault = FAULTS.get(state) or FAULTS.get(state[:3]) or FAULTS.get(state[:2]) or Fault.OTHER
+        told = cause.diag  # type: ignore[attr-defined]  # psycopg's
+        table: str | None = told.table_name
+        columns: tuple[str, ...] = (told.column_name,) if told.column_name else ()
+        if not columns and (found := KEY.match(told.message_detail or "")):
+            columns = tuple(name.strip(' "') for name in found["columns"].split(","))
+        if fault in {Fault.MISSING_TABLE, Fault.MISSING_COLUMN}:
+            schema, _, name = _first_name(told.message_primary or "").rpartition(".")
+            return (
+                Diagnosis(fault, None, name, ())
+                if fault is Fault.MISSING_TABLE
+                else Diagnosis(fault, None, schema or None, (name,))
+            )
+        return Diagnosis(fault, told.constraint_name, table, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Copied:
+    """Rows on their way into a table."""
+
+    statement: str
+    types: list[Any]  # names of types, as psycopg knows them
+    columns: list[Sequence[Any]]
+
+
+def copy_rows(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:  # as SQLAlchemy calls it
+    """Send the rows of a COPY, where the execution options have some."""
+    copied: _Copied | None = context.execution_options.get("compdb_copy") if context is not None else None
+    if copied is None:
+        return None
+    with cursor.copy(statement) as copy:
+        copy.set_types(copied.types)
+        write = copy.write_row
+        for row in zip(*copied.columns):
+            write(row)
+    return True
+
+
+def _first_name(message: str) -> str:
+    """Return the name that a message is about: the quoted one, else the word that has a dot."""
+    if found := QUOTED.search(message):
+        return found["name"]
+    return next((word for word in message.split() if "." in word), message)
+
+
+def _lock(function: str, name: str) -> sa.TextClause:
+    return sa.text(f"SELECT {function}(hashtextextended('compdb ' || :name, 0))").bindparams(name=name)

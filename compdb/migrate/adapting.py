@@ -1,0 +1,149 @@
+"""Adapting: what operations do besides what alembic makes of them, so that one revision serves every database.
+
+Where there are no schemas, their names are taken out; where there are no comments, notes are taken of them; every table has the options
+that tell keys apart as Python does; and no index stays behind that MariaDB made for a foreign key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.operations import BatchOperations, MigrateOperation, Operations, ops
+from sqlalchemy import exc
+
+from compdb import dialects, notes
+from compdb.migrate.operations import Inherit
+
+__all__ = ["adapt"]
+
+NEEDED = 1553
+"""MariaDB: another foreign key uses this index."""
+
+
+def adapt(op: Operations) -> None:
+    """Let the operations of revisions that run on `op` do so."""
+    whole = op.batch_alter_table
+
+    @contextmanager
+    def batch_alter_table(table_name: str, schema: str | None = None, **more: Any) -> Iterator[BatchOperations]:
+        schema = schema if dialects.of(op.get_bind()).has_schemas else None
+        with whole(table_name, schema=schema, **more) as batch:
+            _wrap(batch, op.get_bind())
+            yield batch
+
+    _wrap(op, op.get_bind())
+    op.batch_alter_table = batch_alter_table  # type: ignore[assignment]
+
+
+def _wrap(op: Any, connection: sa.Connection) -> None:
+    plain: Callable[[MigrateOperation], Any] = op.invoke
+    ours = dialects.of(connection)
+
+    def invoke(operation: MigrateOperation) -> Any:
+        if not ours.has_schemas:
+            _take_schema_out(operation)
+        if isinstance(operation, ops.CreateTableOp):
+            for name, value in dialects.TABLE_OPTIONS.items():
+                operation.kw.setdefault(name, value)
+        if isinstance(operation, ops.AlterColumnOp) and ours.name not in ("mysql", "mariadb"):
+            operation.kw.pop("existing_autoincrement", None)
+        done = plain(operation) if ours.has_comments or not _only_comments(operation) else None
+        if not ours.has_comments:
+            _note(operation, connection)
+        if ours.name in ("mysql", "mariadb") and isinstance(operation, ops.DropConstraintOp):
+            _drop_index_of(operation, connection)
+        return done
+
+    op.invoke = invoke
+
+
+# ---------------------------------------------------------------- schemas
+
+
+def _take_schema_out(operation: Any) -> None:
+    if getattr(operation, "schema", None) is not None:
+        operation.schema = None
+    if isinstance(operation, Inherit):
+        operation.parent_schema = None
+    if isinstance(operation, ops.CreateForeignKeyOp):
+        operation.kw.update(source_schema=None, referent_schema=None)
+    if isinstance(operation, ops.CreateTableOp):
+        operation.columns = [_without_schema(item) for item in operation.columns]
+    if isinstance(getattr(operation, "table", None), sa.TableClause):
+        operation.table.schema = None
+
+
+def _without_schema(item: Any) -> Any:
+    if not isinstance(item, sa.ForeignKeyConstraint):
+        return item
+    refers = [".".join(element.target_fullname.split(".")[-2:]) for element in item.elements]
+    return sa.ForeignKeyConstraint(list(item.column_keys), refers, name=item.name, ondelete=item.ondelete)
+
+
+# ---------------------------------------------------------------- comments
+
+
+def _only_comments(operation: MigrateOperation) -> bool:
+    if isinstance(operation, (ops.CreateTableCommentOp, ops.DropTableCommentOp)):
+        return True
+    return isinstance(operation, ops.AlterColumnOp) and (
+        operation.modify_comment is not False
+        and all(
+            changed is None for changed in (operation.modify_type, operation.modify_name, operation.modify_nullable)
+        )
+        and operation.modify_server_default is False
+    )
+
+
+def _note(operation: Any, connection: sa.Connection) -> None:
+    """Take a note of the comments that an operation brings, changes or takes away."""
+    if isinstance(operation, ops.CreateTableOp):
+        table = operation.to_table()
+        if table.comment is not None:
+            notes.note(connection, table.name, table.comment)
+            for column in table.columns:
+                if column.comment is not None:
+                    notes.note(connection, f"{table.name}.{column.name}", column.comment)
+    elif isinstance(operation, ops.DropTableOp):
+        notes.note(connection, operation.table_name, None)
+    elif isinstance(operation, ops.RenameTableOp):
+        notes.rename(connection, operation.table_name, operation.new_table_name)
+    elif isinstance(operation, ops.CreateTableCommentOp):
+        notes.note(connection, operation.table_name, operation.comment)
+    elif isinstance(operation, ops.AddColumnOp):
+        if operation.column.comment is not None:
+            notes.note(connection, f"{operation.table_name}.{operation.column.name}", operation.column.comment)
+    elif isinstance(operation, ops.DropColumnOp):
+        notes.note(connection, f"{operation.table_name}.{operation.column_name}", None)
+    elif isinstance(operation, ops.AlterColumnOp):
+        name = f"{operation.table_name}.{operation.column_name}"
+        if operation.modify_comment is not False:
+            notes.note(connection, name, operation.modify_comment)
+        if operation.modify_name is not None:
+            notes.rename(connection, name, f"{operation.table_name}.{operation.modify_name}")
+
+
+# ---------------------------------------------------------------- indexes
+
+
+def _drop_index_of(operation: ops.DropConstraintOp, connection: sa.Connection) -> None:
+    """Drop the index that the server had made for a foreign key, unless another one uses it."""
+    if operation.constraint_type != "foreignkey" or dialects.of(connection).name != "mariadb":
+        return
+    quote = connection.dialect.identifier_preparer.quote
+    table = (
+        quote(operation.table_name)
+        if operation.schema is None
+        else f"{quote(operation.schema)}.{quote(operation.table_name)}"
+    )
+    name = connection.dialect.identifier_preparer.truncate_and_render_constraint_name(
+        sa.sql.elements.conv(str(operation.constraint_name))
+    )
+    try:
+        connection.exec_driver_sql(f"ALTER TABLE {table} DROP INDEX IF EXISTS {name}")
+    except exc.OperationalError as error:
+        if getattr(error.orig, "args", (0,))[0] != NEEDED:
+            raise

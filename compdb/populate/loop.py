@@ -1,0 +1,206 @@
+"""The populate loop: pending keys, one make after the other, errors and interrupts."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from typing import Any
+
+import sqlalchemy as sa
+
+from compdb import dag
+from compdb.algebra import to_relation
+from compdb.database import database_of
+from compdb.errors import PopulateError, nearest
+from compdb.executors.interrupts import interruptible
+from compdb.executors.starting import is_starting
+from compdb.jobs import Ledger, Worker, told
+from compdb.populate.display import Display, showing
+from compdb.populate.keys import ORDERS, Pending
+from compdb.populate.reserving import Feed, queue_of
+from compdb.populate.reserving import refresh as renew
+from compdb.populate.run import Outcome
+from compdb.populate.serial import run_keys
+from compdb.populate.watching import draining
+
+__all__ = ["populate", "populate_all"]
+
+log = logging.getLogger("compdb")
+
+
+def populate(
+    cls: type[Any],
+    *restrictions: Any,
+    suppress_errors: bool = False,
+    return_exception_objects: bool = False,
+    reserve_jobs: bool = False,
+    order: str = "original",
+    limit: int | None = None,
+    max_calls: int | None = None,
+    display_progress: bool | Display = False,
+    processes: int | None = 1,
+    executor: Any = None,
+    make_kwargs: dict[str, Any] | None = None,
+    priority: int | None = None,
+    refresh: bool | None = None,
+) -> dict[str, Any]:
+    """Populate one table; see `Computed.populate`."""
+    _check_settings(order, limit, max_calls, make_kwargs)
+    if is_starting():
+        raise PopulateError(
+            "this is a worker process reading the script that started it; put what the script runs under"
+            ' `if __name__ == "__main__":`, so that workers do not run it again'
+        )
+    table: sa.Table = cls.__table__
+    database = database_of(table)
+    if database.in_transaction():
+        raise PopulateError(
+            f"{dag.label(table)}.populate() inside a transaction or a make: it commits as it goes; call it outside"
+        )
+    pending = Pending(cls, restrictions)
+    stop, options = not suppress_errors, make_kwargs or {}
+    with ExitStack() as during:
+        during.enter_context(interruptible())
+        advance = during.enter_context(
+            showing(display_progress, dag.label(table), lambda: _total(pending, limit, max_calls))
+        )
+        keys: Iterator[dict[str, Any]] = _keys(pending, order, limit, max_calls)
+        worker, wanted, here = None, _always, processes == 1 and executor is None
+        more: dict[str, Any] = {}
+        if reserve_jobs:
+            queue = queue_of(pending, database)
+            worker = during.enter_context(Worker(database, queue, cls.__catalog__.settings.lease))
+            most = [n for n in (limit, max_calls) if n is not None]
+            keys = feed = Feed(
+                cls,
+                worker,
+                restrictions,
+                order=order,
+                limit=min(most, default=None),
+                priority=priority,
+                renew=refresh is not False,
+                in_order=here,
+            )
+            wanted, more = feed.wanted, {"stopping": draining, "take_back": feed.take_back}
+            if refresh:
+                renew(cls, queue, restrictions)
+            advance = _both(advance, feed)
+        if here:
+            who = worker.id if worker is not None else None
+            outcome = run_keys(
+                cls, pending.names, keys, options, stop=stop, advance=advance, wanted=wanted, worker_id=who
+            )
+        else:
+            from compdb.populate.parallel import elsewhere, task_for  # noqa: PLC0415 - multiprocessing, which nothing else needs
+
+            ledger = Ledger(cls, database, worker.id if worker is not None else None)
+            task = task_for(cls, database, pending.names, options, stop=stop, worker_id=ledger.worker_id)
+            results = elsewhere(cls, task, keys, processes, executor, ledger.fail, **more)
+            outcome = _gather(dag.label(table), results, stop, advance)
+    if outcome.errors and stop:
+        raise outcome.errors[0][1]
+    errors = [(k, e if return_exception_objects else told(e)) for k, e in outcome.errors]
+    return {"success_count": outcome.success, "error_list": errors}
+
+
+def _always(key: dict[str, Any]) -> bool:
+    return True
+
+
+def _both(advance: Callable[[int, int], None], feed: Feed) -> Callable[[int, int], None]:
+    """Let the feed know, too, how many keys were done."""
+
+    def both(keys: int, errors: int) -> None:
+        feed.learn(keys)
+        advance(keys, errors)
+
+    return both
+
+
+def _gather(
+    label: str,
+    results: Generator[tuple[int, Outcome], None, None],
+    stop: bool,
+    advance: Callable[[int, int], None],
+) -> Outcome:
+    """Add up what workers send back; with `stop`, the first error ends it."""
+    whole = Outcome(0, [])
+    with closing(results):
+        for count, outcome in results:
+            whole = Outcome(whole.success + outcome.success, whole.errors + outcome.errors)
+            for key, error in outcome.errors:
+                extra = {"event": "failed", "table": label, "key": key}
+                log.error("make of %s failed for %s: %s", label, key, told(error), extra=extra)
+            advance(count, len(whole.errors))
+            if whole.errors and stop:
+                break
+    return whole
+
+
+def _check_settings(order: str, limit: int | None, max_calls: int | None, make_kwargs: Any) -> None:
+    if order not in ORDERS:
+        guess = nearest(order, ORDERS)
+        raise PopulateError(
+            f"order is one of {', '.join(ORDERS)}, not {order!r}" + (f"; did you mean {guess!r}?" if guess else "")
+        )
+    for name, value in (("limit", limit), ("max_calls", max_calls)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+            raise PopulateError(f"{name} is a number of keys or None, not {value!r}")
+    if make_kwargs is not None and not isinstance(make_kwargs, dict):
+        raise PopulateError(f"make_kwargs is a dict of arguments for make, not {make_kwargs!r}")
+
+
+def _total(pending: Pending, limit: int | None, max_calls: int | None) -> int:
+    return min([pending.count(), *(n for n in (limit, max_calls) if n is not None)])
+
+
+def _keys(pending: Pending, order: str, limit: int | None, max_calls: int | None) -> Iterator[dict[str, Any]]:
+    """Yield the pending keys, as many as may be made."""
+    keys = (key for page in pending.pages(order, limit) for key in page)
+    return itertools.islice(keys, max_calls)
+
+
+def populate_all(
+    classes: Sequence[type[Any]],
+    restrictions: tuple[Any, ...],
+    tables: Iterable[type[Any]] | None,
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    """Populate every Imported and Computed table of a pipeline, parents first; see `Lab.populate`."""
+    chosen = _auto(classes) if tables is None else [t.__table__ for t in tables]
+    for table in chosen:
+        if dag.tier(table) not in dag.AUTO_TIERS:
+            raise PopulateError(
+                f"{dag.label(table)} is a {dag.tier(table)} table; populate fills Imported and Computed tables"
+            )
+    ordered = dag.topological(chosen)
+    results: dict[str, dict[str, Any]] = {}
+    with ExitStack() as during:
+        if options.get("display_progress") is True:
+            shared = during.enter_context(Display([dag.label(table) for table in ordered]))
+            options = {**options, "display_progress": shared}
+        for table in ordered:
+            mine = _downstream(table, restrictions)
+            results[dag.label(table)] = table.info["class"].populate(*mine, **options)
+    return {
+        "success_count": sum(r["success_count"] for r in results.values()),
+        "error_list": [e for r in results.values() for e in r["error_list"]],
+        "tables": results,
+    }
+
+
+def _auto(classes: Iterable[type[Any]]) -> list[sa.Table]:
+    return [c.__table__ for c in classes if c.__tier__ in dag.AUTO_TIERS]
+
+
+def _downstream(table: sa.Table, restrictions: tuple[Any, ...]) -> list[Any]:
+    """Return the restrictions whose tables lie upstream of `table`, or are it."""
+    above = {*dag.ancestors(table)}
+    found = []
+    for restriction in restrictions:
+        relation = to_relation(restriction)
+        if relation.table in above:
+            found.append(restriction)
+    return found

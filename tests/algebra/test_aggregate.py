@@ -1,0 +1,223 @@
+"""Aggregation: the rows that belong to each row, and to each value."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from compdb.algebra import Top, U
+from compdb.errors import JoinError, RestrictionError, UnknownAttribute
+
+
+def test_all_rows_are_kept_and_count_is_zero_for_those_without(lab):
+    found = lab.Subject.aggr(lab.Session, n="count(*)", best="max(quality)")
+    assert found.primary_key == ("subject_id",)
+    assert [tuple(r.values()) for r in found.to_dicts(order_by="KEY")] == [
+        ("M1", 2, 0.9),
+        ("M2", 1, None),
+        ("M3", 1, 0.7),
+        ("M4", 0, None),
+    ]
+
+
+def test_all_rows_are_kept_when_the_group_is_restricted(lab):
+    for group in (lab.Session & "quality > 0.8", lab.Session & (lab.session.c.quality > 0.8), lab.Session & Top(1)):
+        found = lab.Subject.aggr(group, n="count(*)")
+        assert [r["n"] for r in found.to_dicts(order_by="KEY")] == [1, 0, 0, 0]
+
+
+def test_rows_without_any_may_be_left_out(lab):
+    found = lab.Subject.aggr(lab.Session & "quality > 0.5", exclude_nonmatching=True, n="count(*)")
+    assert found.keys(order_by="KEY") == [{"subject_id": "M1"}, {"subject_id": "M3"}]
+
+
+def test_expressions_by_sqlalchemy(lab):
+    c = lab.session.c
+    found = lab.Subject.aggr(lab.Session, n=sa.func.count(), best=sa.func.max(c.quality), s=sa.func.sum(c.session_idx))
+    assert [(r["n"], r["best"], r["s"]) for r in found.to_dicts(order_by="KEY")] == [
+        (2, 0.9, 3),
+        (1, None, 1),
+        (1, 0.7, 1),
+        (0, None, None),
+    ]
+
+
+def test_expression_over_no_rows_is_what_the_database_says_it_is(lab):
+    found = lab.Subject.aggr(
+        lab.Session, a="count(*) + 1", b="coalesce(max(quality), -1)", c="count(quality)", d="count(DISTINCT rig) * 2"
+    )
+    assert [tuple(r.values())[1:] for r in found.to_dicts(order_by="KEY")] == [
+        (3, 0.9, 2, 4),
+        (2, -1, 0, 2),
+        (2, 0.7, 1, 0),
+        (1, -1, 0, 0),
+    ]
+
+
+def test_expression_may_name_attributes_of_both_sides(lab):
+    found = lab.Session.aggr(lab.Trial & "rt < 0.55", slack="quality - max(rt)", n="count(*)")
+    rows = found.to_dicts(order_by="KEY")
+    assert [r["n"] for r in rows] == [2, 0, 0, 2]
+    assert [r["slack"] and round(r["slack"], 6) for r in rows] == [0.4, None, None, 0.3]
+    found = lab.Session.aggr(lab.Trial, slack=sa.func.max(lab.trial.c.rt) - lab.session.c.quality)
+    assert [r["slack"] and round(r["slack"], 6) for r in found.to_dicts(order_by="KEY")] == [-0.4, None, None, -0.1]
+
+
+def test_attributes_of_the_left_side_are_kept_on_request(lab):
+    found = lab.Subject.aggr(lab.Session, "species", n="count(*)")
+    assert found.heading.names == ("subject_id", "species", "n")
+    found = lab.Subject.aggr(lab.Session, ..., n="count(*)")
+    assert found.heading.names == ("subject_id", "species", "mother_id", "n")
+    found = lab.Subject.aggr(lab.Session, ..., "-species", m="mother_id", n="count(*)")
+    assert found.heading.names == ("subject_id", "m", "n")
+    assert [r["m"] for r in found.to_dicts(order_by="KEY")] == [None, "M1", None, "M1"]
+
+
+def test_group_must_have_the_whole_key(lab):
+    with pytest.raises(JoinError, match="trial_idx"):
+        lab.Trial.aggr(lab.Session, n="count(*)")
+    with pytest.raises(JoinError, match="another 'subject_id'"):
+        lab.Subject.aggr(lab.Rig.proj(subject_id="note"), n="count(*)")
+
+
+def test_unrelated_namesakes_do_not_disturb(lab):
+    found = lab.Rig.aggr(lab.Session, n="count(*)", last="max(note)")
+    assert [tuple(r.values()) for r in found.to_dicts(order_by="KEY")] == [("A", 2, "first"), ("B", 1, None)]
+
+
+def test_unknown_names_and_clashes_are_errors(lab):
+    with pytest.raises(UnknownAttribute):
+        lab.Subject.aggr(lab.Session, "nope", n="count(*)")
+    with pytest.raises(UnknownAttribute, match="qualty"):
+        lab.Subject.aggr(lab.Session, n="max(qualty)").to_dicts()
+    with pytest.raises(RestrictionError, match="two attributes 'species'"):
+        lab.Subject.aggr(lab.Session, "species", species="count(*)")
+    with pytest.raises(UnknownAttribute):
+        lab.Subject.aggr(lab.Session, n=sa.func.max(lab.trial.c.rt))
+
+
+def test_result_is_restricted_joined_and_aggregated(lab):
+    counts = lab.Subject.aggr(lab.Session, n="count(*)")
+    assert (counts & "n > 1").keys() == [{"subject_id": "M1"}]
+    assert (counts & {"n": 0}).keys() == [{"subject_id": "M4"}]
+    assert (lab.Session & (counts & "n > 1")).keys(order_by="KEY", limit=1) == [{"subject_id": "M1", "session_idx": 1}]
+    assert (counts * lab.Subject & {"subject_id": "M4"}).fetch1() == {
+        "subject_id": "M4",
+        "n": 0,
+        "species": "mouse",
+        "mother_id": "M1",
+    }
+    assert U("n").aggr(counts, m="count(*)").to_dicts(order_by="n") == [
+        {"n": 0, "m": 1},
+        {"n": 1, "m": 2},
+        {"n": 2, "m": 1},
+    ]
+
+
+def test_aggregation_over_itself_and_over_a_join(lab):
+    assert [r["n"] for r in lab.Session.aggr(lab.Session, n="count(*)").to_dicts()] == [1] * 4
+    found = lab.Subject.aggr(lab.Session * lab.Trial, n="count(*)", q="max(quality)")
+    assert [tuple(r.values()) for r in found.to_dicts(order_by="KEY")] == [
+        ("M1", 3, 0.9),
+        ("M2", 0, None),
+        ("M3", 3, 0.7),
+        ("M4", 0, None),
+    ]
+
+
+def test_restricted_left_side_stays_restricted(lab):
+    found = (lab.Subject & "species = 'mouse'" & (lab.subject.c.mother_id.is_(None))).aggr(lab.Session, n="count(*)")
+    assert found.to_dicts() == [{"subject_id": "M1", "n": 2}]
+    found = (lab.Subject & Top(1, order_by="KEY DESC")).aggr(lab.Session, "species", n="count(*)")
+    assert found.to_dicts() == [{"subject_id": "M4", "species": "mouse", "n": 0}]
+
+
+# --- U
+
+
+def test_universal_set_groups_by_any_attribute(lab):
+    found = U("species").aggr(lab.Subject, n="count(*)")
+    assert found.primary_key == ("species",)
+    assert found.to_dicts(order_by="KEY") == [{"species": "mouse", "n": 3}, {"species": "rat", "n": 1}]
+
+
+def test_universal_set_groups_null_too(lab):
+    found = U("rig").aggr(lab.Session, n="count(*)")
+    assert found.to_dicts(order_by="rig") == [{"rig": None, "n": 1}, {"rig": "A", "n": 2}, {"rig": "B", "n": 1}]
+
+
+def test_empty_universal_set_is_one_row(lab):
+    assert U().aggr(lab.Session, n="count(*)").fetch1() == {"n": 4}
+    assert U().aggr(lab.Session & False, n="count(*)", m="max(quality)").to_dicts() == [{"n": 0, "m": None}]
+    assert U().aggr(lab.Session, n="count(*)").primary_key == ()
+
+
+def test_values_that_occur(lab):
+    assert (U("species") & lab.Subject).to_dicts(order_by="KEY") == [{"species": "mouse"}, {"species": "rat"}]
+    both = U("rig", "session_idx") & lab.Session
+    assert both.primary_key == ("rig", "session_idx")
+    assert len(both) == 3
+    assert both.heading["rig"].origin is lab.rig.c.rig
+
+
+def test_no_attributes_occur_once_or_not_at_all(lab):
+    assert (U() & lab.Session).to_dicts() == [{}]
+    assert (U() & (lab.Session & False)).to_dicts() == []
+    assert len(U() & lab.Session) == 1
+    assert bool(U() & lab.Session)
+    assert list(U() & lab.Session) == [{}]
+    assert (U() & lab.Session).keys() == [{}]
+
+
+def test_values_that_occur_are_a_relation(lab):
+    rigs = U("rig") & lab.Session
+    assert len(lab.Rig & rigs) == 2
+    assert len(rigs & "rig = 'A'") == 1
+    assert len(rigs * lab.Rig) == 2
+    assert (rigs & Top(1, order_by="rig DESC")).to_dicts() == [{"rig": "B"}]
+
+
+def test_universal_set_refuses_what_has_no_end(sqlite_lab):
+    lab = sqlite_lab
+    with pytest.raises(RestrictionError):
+        U("rig") - lab.Session
+    with pytest.raises(JoinError):
+        U("rig") * lab.Session
+    with pytest.raises(JoinError):
+        lab.Session * U("rig")
+    with pytest.raises(RestrictionError):
+        U("rig").aggr(lab.Session, n="count(*)", exclude_nonmatching=False)
+    with pytest.raises(UnknownAttribute):
+        U("rigg") & lab.Session
+    with pytest.raises(UnknownAttribute):
+        U("rigg").aggr(lab.Session, n="count(*)")
+
+
+def test_a_name_of_the_left_side_may_be_taken_over(lab):
+    counts = lab.Subject.aggr(lab.Session, n="count(*)")
+    found = counts.aggr(lab.Trial, n="count(*)")
+    assert [tuple(r.values()) for r in found.to_dicts(order_by="KEY")] == [("M1", 3), ("M2", 0), ("M3", 3), ("M4", 0)]
+    found = counts.aggr(lab.Trial, n="count(*)", sessions="n")
+    assert found.to_dicts(order_by="KEY", limit=1) == [{"subject_id": "M1", "sessions": 2, "n": 3}]
+
+
+def test_nothing_computed_keeps_the_rows_or_those_that_match(lab):
+    assert len(lab.Subject.aggr(lab.Session)) == 4
+    assert len(lab.Subject.aggr(lab.Session, exclude_nonmatching=True)) == 3
+
+
+def test_relation_without_a_key_is_aggregated_over_everything(lab):
+    whole = U().aggr(lab.Subject, n="count(*)")
+    assert whole.aggr(lab.Session, m="count(*)").to_dicts() == [{"m": 4}]
+    assert whole.aggr(lab.Session & False, m="count(*)").to_dicts() == [{"m": 0}]
+    assert whole.aggr(lab.Session & False, exclude_nonmatching=True, m="count(*)").to_dicts() == []
+
+
+def test_values_that_occur_count_once(lab):
+    found = U("rig").aggr(U("rig") & lab.Session, n="count(*)")
+    assert [r["n"] for r in found.to_dicts()] == [1, 1, 1]
+
+
+def test_values_that_occur_in_restricted_rows(lab):
+    assert (U("rig") & (lab.Session & {"subject_id": "M2"})).to_dicts() == [{"rig": "A"}]
+    assert (U("rig") & (lab.Session & "session_idx = 2")).to_dicts() == [{"rig": "B"}]

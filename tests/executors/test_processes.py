@@ -1,0 +1,205 @@
+"""Worker processes as an executor: what becomes of work, of those that die, hang, grow or are told to end, and of those who wait."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import wait
+
+import pytest
+
+from compdb.executors import posts
+from compdb.executors.futures import Batches, in_executor
+from compdb.executors.processes import NeverBegan, Processes, WorkerDied
+
+
+def steps(keys):
+    """Do what the keys say, as a run of makes does; return how many were done."""
+    post = posts.here()
+    for number, what in enumerate(keys):
+        if not post.begin():
+            return number
+        if what == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if what == "hang":
+            with post.until(0.3):
+                all(itertools.repeat(True))
+        if what == "retire":
+            post.retire()
+        if what == "fork":
+            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"], close_fds=False)
+            os.kill(os.getpid(), signal.SIGKILL)
+        if isinstance(what, float):
+            time.sleep(what)
+        post.finish()
+    return len(keys)
+
+
+def number(_=None):
+    return os.getpid()
+
+
+def leave(_):
+    raise SystemExit(3)
+
+
+def fail(_):
+    raise KeyError("no")
+
+
+def lambdas(_):
+    return lambda: 0
+
+
+def broken():
+    raise RuntimeError("cannot start")
+
+
+@pytest.fixture
+def pool():
+    """Return one worker process."""
+    with Processes(1) as pool:
+        yield pool
+
+
+def test_work_is_done_elsewhere_and_the_process_kept(pool):
+    first, second = pool.submit(number).result(60), pool.submit(number).result(60)
+    assert first == second != os.getpid()
+
+
+def test_several_work_at_once():
+    with Processes(2) as pool:
+        wait([pool.submit(steps, []) for _ in range(4)], 60)
+        began = time.monotonic()
+        futures = [pool.submit(steps, [1.0]) for _ in range(2)]
+        assert [future.result(60) for future in futures] == [1, 1]
+        assert time.monotonic() - began < 1.9
+
+
+@pytest.mark.parametrize(("work", "kind"), [(fail, KeyError), (leave, SystemExit), (lambdas, RuntimeError)])
+def test_what_work_raises_comes_back_and_the_process_goes_on(pool, work, kind):
+    before = pool.submit(number).result(60)
+    assert isinstance(pool.submit(work, 1).exception(60), kind)
+    assert pool.submit(number).result(60) == before
+
+
+def test_one_that_dies_is_told_with_the_key_it_was_at_and_replaced(pool):
+    died = pool.submit(steps, ["a", "die", "b"]).exception(60)
+    assert isinstance(died, WorkerDied)
+    assert (died.done, died.begun, died.late, died.how) == (1, True, False, "SIGKILL")
+    assert pool.submit(steps, ["a"]).result(60) == 1
+
+
+def test_one_that_dies_and_leaves_a_child_with_its_connection_is_noticed_too(pool):
+    assert isinstance(pool.submit(steps, ["fork"]).exception(20), WorkerDied)
+
+
+def test_one_that_hangs_past_its_deadline_is_killed(pool):
+    died = pool.submit(steps, ["a", "a", "hang"]).exception(60)
+    assert isinstance(died, WorkerDied)
+    assert (died.done, died.begun, died.late) == (2, True, True)
+    assert pool.submit(steps, ["a"]).result(60) == 1
+
+
+def test_one_that_asks_for_it_is_replaced_after_its_batch(pool):
+    before = pool.submit(number).result(60)
+    assert pool.submit(steps, ["retire", "a"]).result(60) == 2
+    assert pool.submit(number).result(60) != before
+
+
+def test_what_has_not_begun_of_a_batch_is_called_back(pool):
+    pool.submit(number).result(60)
+    future = pool.submit(steps, ["a", 1.0, "b", "c"])
+    time.sleep(0.5)
+    assert pool.recall(future) == 2
+    assert future.result(60) == 2
+    assert pool.submit(steps, ["a", "b"]).result(60) == 2  # the next batch is whole again
+
+
+def test_an_interrupt_gives_up_what_runs(pool):
+    pool.submit(number).result(60)
+    future = pool.submit(steps, [60.0])
+    time.sleep(0.3)
+    began = time.monotonic()
+    pool.interrupt()
+    assert isinstance(future.exception(60), WorkerDied)
+    assert time.monotonic() - began < 8
+    assert pool.submit(steps, ["a"]).result(60) == 1
+
+
+def test_processes_that_cannot_start_are_not_tried_for_ever():
+    with Processes(1, broken) as pool:
+        assert isinstance(pool.submit(number).exception(60), NeverBegan)
+
+
+def test_nothing_can_be_submitted_after_the_end_and_no_process_stays():
+    pool = Processes(1)
+    there = pool.submit(number).result(60)
+    pool.shutdown()
+    with pytest.raises(RuntimeError, match="shut down"):
+        pool.submit(number)
+    with pytest.raises(ProcessLookupError):
+        os.kill(there, 0)
+
+
+def test_a_pool_that_nobody_ends_does_not_keep_python_from_ending(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from compdb.executors.processes import Processes\n"
+        "if __name__ == '__main__':\n    print(Processes(1).submit(abs, -3).result())\n"
+    )
+    run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout) == (0, "3\n"), run.stderr
+
+
+@pytest.mark.parametrize(
+    "what", ["nap", pytest.param("hang", marks=pytest.mark.skipif(sys.platform != "linux", reason="of Linux"))]
+)
+def test_workers_end_with_a_parent_that_is_killed(tmp_path, what):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import itertools, os, time\n"
+        "from compdb.executors.processes import Processes\n"
+        "def nap(_): time.sleep(120)\n"
+        "def hang(_): all(itertools.repeat(True))\n"
+        "if __name__ == '__main__':\n"
+        "    pool = Processes(1)\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        f"    pool.submit({what}, 1).result()\n"
+    )
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    time.sleep(0.5)
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("it was still there")
+
+
+def test_keys_that_come_back_are_done_by_another():
+    """One of two processes is stuck; the other does all that waits behind it."""
+    keys = Batches([{"k": i} for i in range(20)])
+    keys.size = 10
+    done = []
+    with Processes(2) as pool:
+        wait([pool.submit(steps, []) for _ in range(2)], 60)
+        for batch, result in in_executor(pool, slow_at_three, keys):
+            done += [key["k"] for key in batch[:result]]
+            keys.again(batch[result:])
+    assert sorted(done) == list(range(20))
+    assert done.index(3) >= 16  # of its own batch those before it come with it
+
+
+def slow_at_three(keys):
+    return steps([4.0 if key["k"] == 3 else 0.0 for key in keys])

@@ -1,0 +1,210 @@
+"""Rows read from PyMySQL's socket are the rows that PyMySQL reads, and leave the connection as PyMySQL does."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pymysql
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+
+from compdb.database import connect
+from compdb.errors import InvalidValue
+from compdb.fetch import iterate, to_dicts, wire
+from compdb.types import Choice
+
+from ..conftest import fresh_url
+from .conftest import EVERYTHING, METADATA, NULLS, ROWS, SELECT, assert_same_rows, insert
+from .test_frames import some_rows
+
+
+@pytest.fixture
+def database(tmp_path):
+    url = sa.make_url(fresh_url("mysql", tmp_path))
+    if url.drivername != "mysql+pymysql":
+        pytest.skip("another driver than PyMySQL")
+    database = connect(url)
+    METADATA.create_all(database.engine)
+    return database
+
+
+def by_pymysql(database, query, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(wire, "readable", lambda result: False)
+        return to_dicts(database, query)
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """How many times the socket was read from."""
+    calls = []
+
+    def read(cursor, size, read_columns=wire.read_columns):
+        calls.append(size)
+        return read_columns(cursor, size)
+
+    monkeypatch.setattr(wire, "read_columns", read)
+    return calls
+
+
+def test_this_version_of_pymysql_is_one_we_know(database, reads):
+    insert(database, ROWS)
+    assert_same_rows(to_dicts(database, SELECT), ROWS)
+    assert reads
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=some_rows)
+def test_the_rows_are_those_of_pymysql(database, monkeypatch, rows):
+    insert(database, [{"id": i, **row} for i, row in enumerate(rows)])
+    assert_same_rows(to_dicts(database, SELECT), by_pymysql(database, SELECT, monkeypatch))
+
+
+@pytest.mark.parametrize("size", [0, 1, 249, 250, 251, 252, 255, 256, 65535, 65536])
+def test_values_of_every_width_of_length(database, size):
+    value = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    insert(database, [{**NULLS, "id": i, "raw": value} for i in range(3)])
+    query = sa.select(EVERYTHING.c.id, EVERYTHING.c.raw, EVERYTHING.c.flag)
+    assert to_dicts(database, query) == [{"id": i, "raw": value, "flag": False} for i in range(3)]
+
+
+@pytest.mark.parametrize("sizes", [[2**23, 2**23 - 11], [2**23, 2**23 - 10], [2**23, 2**23 - 9], [2**24], [2**24] * 3])
+def test_rows_longer_than_a_packet_and_those_that_just_fill_one(database, sizes):
+    """A packet of the greatest length goes on in the next one, which may be empty."""
+    insert(database, [{**NULLS, "id": i} for i in range(3)])
+    columns = [
+        sa.literal_column(f"REPEAT(char(65 + id USING utf8mb4), {size})", sa.Text()).label(f"c{i}")
+        for i, size in enumerate(sizes)
+    ]
+    found = to_dicts(database, sa.select(EVERYTHING.c.id, *columns).order_by(EVERYTHING.c.id))
+    for row, letter in zip(found, "ABC", strict=True):
+        assert [len(row[f"c{i}"]) for i in range(len(sizes))] == sizes
+        assert all(set(row[f"c{i}"]) == {letter} for i in range(len(sizes)))
+
+
+def test_first_columns_that_look_like_the_end(database):
+    insert(database, [{**NULLS, "id": i, "notes": text} for i, text in enumerate([None, "", "x", "\xfe"])])
+    query = sa.select(EVERYTHING.c.notes).order_by(EVERYTHING.c.id)
+    assert [row["notes"] for row in to_dicts(database, query)] == [None, "", "x", "\xfe"]
+
+
+def test_a_first_column_longer_than_a_packet_is_no_end(database):
+    """Its length begins with the byte that marks the end of a result."""
+    query = sa.select(sa.literal_column(f"REPEAT('z', {2**24})", sa.Text()).label("long"), sa.literal(1).label("one"))
+    assert [(len(row["long"]), row["one"]) for row in to_dicts(database, query)] == [(2**24, 1)]
+
+
+def test_what_python_has_no_date_for_is_what_pymysql_says(database, monkeypatch):
+    insert(database, [{**NULLS, "id": i, "clock": dt.datetime(2020, 1, 2, 3, 4, 5)} for i in range(3)])
+    query = sa.select(EVERYTHING.c.clock).order_by(EVERYTHING.c.id)
+    with database.transaction() as session:
+        session.execute(sa.text("SET SESSION sql_mode = ''"))
+        session.execute(sa.text("UPDATE everything SET clock = '0000-00-00 00:00:00' WHERE id = 1"))
+        found = to_dicts(database, query)
+        assert found == by_pymysql(database, query, monkeypatch)
+    assert [str(row["clock"])[:10] for row in found] == ["2020-01-02", "0000-00-00", "2020-01-02"]
+    assert found[0]["clock"] == dt.datetime(2020, 1, 2, 3, 4, 5)
+
+
+def test_a_fetch_that_fails_half_way_leaves_its_transaction_whole(database):
+    insert(database, [{**NULLS, "id": i, "side": "right"} for i in range(3500)])
+    older = sa.table("everything", sa.column("id"), sa.column("side", Choice(["left", "up"])))
+    with database.transaction() as session:
+        session.execute(EVERYTHING.delete().where(EVERYTHING.c.id >= 3400))
+        with pytest.raises(InvalidValue, match="'right'"):
+            to_dicts(database, sa.select(older.c.side))
+        assert session.scalar(sa.select(sa.func.count()).select_from(EVERYTHING)) == 3400
+    assert len(to_dicts(database, sa.select(EVERYTHING.c.id))) == 3400
+
+
+@pytest.mark.parametrize("error", [TimeoutError("timed out"), ConnectionResetError(104, "reset"), None])
+def test_a_line_that_breaks_is_an_error_of_the_driver_and_the_connection_closed(database, error):
+    insert(database, [{**NULLS, "id": i, "notes": "x" * 100} for i in range(50)])
+
+    class Breaking:
+        def __init__(self, file):
+            self.file, self.left = file, 60
+
+        def read(self, size):
+            self.left -= 1
+            if self.left > 0:
+                return self.file.read(size)
+            if error is None:
+                return b""
+            raise error
+
+        def close(self):
+            self.file.close()
+
+    rows = iterate(database, sa.select(EVERYTHING.c.id, EVERYTHING.c.notes), chunk=5)
+    next(rows)
+    driver = rows.gi_frame.f_locals["source"].chunks.result.connection.connection.dbapi_connection
+    driver._rfile = Breaking(driver._rfile)
+    with pytest.raises(sa.exc.OperationalError, match="Lost connection"):
+        list(rows)
+    assert not driver.open
+    assert len(to_dicts(database, sa.select(EVERYTHING.c.id))) == 50
+
+
+def test_the_connection_serves_on_after_every_kind_of_end(database):
+    insert(database, [{**NULLS, "id": i} for i in range(2500)])
+    count = sa.select(sa.func.count().label("n")).select_from(EVERYTHING)
+    with database.transaction() as session:
+        for limit in (0, 1, 2, 999, 1000, 1001, 2500):
+            assert len(to_dicts(database, sa.select(EVERYTHING.c.id).limit(limit))) == limit
+            assert session.execute(count).scalar() == 2500
+
+
+def test_a_connection_killed_in_the_middle_is_an_error_and_the_next_one_works(database):
+    insert(database, [{**NULLS, "id": i, "notes": "x" * 10_000} for i in range(3000)])
+    rows = iterate(database, sa.select(EVERYTHING.c.id, EVERYTHING.c.notes), chunk=10)
+    next(rows)
+    with database.engine.connect() as other:
+        threads = (
+            other.exec_driver_sql("SELECT id FROM information_schema.processlist WHERE db = database()").scalars().all()
+        )
+        mine = other.exec_driver_sql("SELECT connection_id()").scalar()
+        for thread in threads:
+            if thread != mine:
+                other.exec_driver_sql(f"KILL {thread}")
+    with pytest.raises(sa.exc.OperationalError):
+        list(rows)
+    assert len(to_dicts(database, sa.select(EVERYTHING.c.id))) == 3000
+
+
+def test_an_interrupt_in_the_middle_of_a_packet_closes_the_connection(database, monkeypatch):
+    insert(database, [{**NULLS, "id": i} for i in range(50)])
+    rows = iterate(database, sa.select(EVERYTHING.c.id), chunk=5)
+    next(rows)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(wire, "_read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(rows)
+    monkeypatch.undo()
+    assert len(to_dicts(database, sa.select(EVERYTHING.c.id))) == 50
+
+
+def test_a_query_killed_in_the_middle_is_told(database):
+    insert(database, [{**NULLS, "id": i, "notes": "x" * 5_000} for i in range(1500)])
+    query = sa.select(EVERYTHING.c.id, EVERYTHING.c.notes, sa.literal_column("sleep(0.002)").label("nap"))
+    rows = iterate(database, query, chunk=10)
+    next(rows)
+    with database.engine.connect() as other:
+        sql = "SELECT id FROM information_schema.processlist WHERE db = database() AND info LIKE '%%sleep(0.002)%%' AND id <> connection_id()"
+        for thread in other.exec_driver_sql(sql).scalars().all():
+            other.exec_driver_sql(f"KILL QUERY {thread}")
+    with pytest.raises(sa.exc.OperationalError, match="interrupted"):
+        list(rows)
+    assert len(to_dicts(database, sa.select(EVERYTHING.c.id))) == 1500
+
+
+def test_an_unknown_version_of_pymysql_is_left_to_itself(database, monkeypatch, reads):
+    insert(database, ROWS)
+    monkeypatch.setattr(wire, "NEEDED", ("a_name_that_is_gone",))
+    assert_same_rows(to_dicts(database, SELECT), ROWS)
+    assert not reads
+    assert pymysql.VERSION

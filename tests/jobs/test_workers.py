@@ -1,0 +1,136 @@
+"""Workers as processes: killed, stopped, terminated, many at once (faults 1, 2, 6, 20, 21, 24, 25, 30; the command line)."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from .processes import N, alive, logs_of, module, until, whole, workers
+
+__all__ = ["module"]
+
+
+def test_a_worker_makes_the_whole_pipeline_and_returns_0(module):
+    with workers(module) as (process,):
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    whole(module)
+    assert len(module.Twice) == N
+    assert said.count("made Res") == N
+
+
+def test_a_worker_with_failed_makes_returns_1_and_one_without_its_pipeline_2(module):
+    with workers(module, 1, "--table", "Res", LAB_BAD=3) as (process,):
+        process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert len(module.Res.jobs.errors) == 1
+    assert len(module.Twice) == 0
+    for wrong in ("nowhere:Lab", f"{module.__name__}:Nope", f"{module.__name__}"):
+        assert (
+            subprocess.run(
+                [sys.executable, "-m", "compdb", "worker", wrong], capture_output=True, timeout=60
+            ).returncode
+            == 2
+        )
+
+
+def test_eight_workers_share_the_keys(module):
+    module.Src.insert({"k": i, "x": 0.0} for i in range(N, 2000))
+    with workers(module, 8, "--table", "Res") as processes:
+        logs = logs_of(processes, 240)
+    assert [p.returncode for p in processes] == [0] * 8, logs
+    assert len(module.Res) == 2000
+    assert sum(log.count("made Res") for log in logs) == 2000  # no make ran twice
+    assert not any("locked" in log for log in logs)
+
+
+def test_the_keys_of_a_killed_worker_are_taken_over_within_two_seconds(module):
+    with workers(module, 1, "--table", "Res", LAB_SECONDS=300) as (first,):
+        until(lambda: len(module.Res.jobs.reserved) > 0)
+        with workers(module, 1, "--table", "Res", "--forever") as (second,):
+            until(lambda: len(module.Res) == N - len(module.Res.jobs.reserved))
+            held = len(module.Res.jobs.reserved)
+            first.kill()
+            killed = time.monotonic()
+            until(lambda: len(module.Res.jobs) == 0)
+            took = time.monotonic() - killed
+            second.terminate()
+            second.communicate(timeout=30)
+    assert held >= 1
+    whole(module)
+    assert took < 2  # an idle worker looks every second
+
+
+def test_a_worker_stopped_beyond_its_lease_loses_its_key_and_keeps_nothing_of_it(module):
+    with workers(module, 1, "--table", "Res", LAB_SECONDS=1.5, LAB_LEASE=1) as (frozen,):
+        until(lambda: len(module.Res.jobs.reserved) > 0)
+        frozen.send_signal(signal.SIGSTOP)
+        until(lambda: not alive(module))
+        with workers(module, 1, "--table", "Res", LAB_LEASE=1, LAB_SECONDS=0) as (other,):
+            other.communicate(timeout=120)
+        frozen.send_signal(signal.SIGCONT)
+        _, said = frozen.communicate(timeout=120)
+    assert frozen.returncode == other.returncode == 0
+    assert "is there already" in said or "another worker's now" in said
+    whole(module)
+
+
+def test_sigterm_lets_the_make_end_and_gives_the_rest_back(module):
+    with workers(module, 1, "--table", "Res", LAB_SECONDS=0.5) as (process,):
+        until(lambda: len(module.Res) >= 1)
+        process.terminate()
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    made = len(module.Res)
+    assert 1 <= made < N
+    assert module.Res.jobs.progress()["pending"] == N - made == module.Res.jobs.progress()["total"]
+    assert not [j for j in module.Res.jobs if j["crashes"] or j["attempts"]]
+    assert alive(module) == 0
+
+
+def test_a_second_sigterm_rolls_the_make_back(module):
+    with workers(module, 1, "--table", "Res", LAB_SECONDS=300) as (process,):
+        until(lambda: len(module.Res.jobs.reserved) > 0)
+        process.terminate()
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.terminate()
+        process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert module.Res.jobs.progress()["pending"] == N
+    assert len(module.Res) == 0
+
+
+def test_a_key_that_kills_its_worker_ends_as_an_error_and_the_others_are_made(module):
+    for _ in range(5):
+        with workers(module, 1, "--table", "Res", LAB_DEADLY=3) as (process,):
+            process.communicate(timeout=120)
+        if process.returncode == 0:
+            break
+    assert process.returncode == 0
+    assert module.Res.jobs.errors.fetch1("k", "crashes") == (3, 3)
+    assert len(module.Res) == N - 1
+    assert len(module.Res.jobs) == 1
+
+
+def test_processes_make_reserved_keys(module):
+    assert module.Res.populate(reserve_jobs=True, processes=2) == {"success_count": N, "error_list": []}
+    assert os.getpid() not in {r["pid"] for r in module.Res}
+    whole(module)
+
+
+def test_an_executor_makes_reserved_keys(module):
+    with ThreadPoolExecutor(2) as executor:
+        assert module.Res.populate(reserve_jobs=True, executor=executor)["success_count"] == N
+    whole(module)
+
+
+def test_a_worker_process_that_dies_is_an_error_of_its_key(module, monkeypatch):
+    monkeypatch.setenv("LAB_DEADLY", "3")
+    result = module.Res.populate(reserve_jobs=True, processes=2, suppress_errors=True)
+    assert [key for key, _ in result["error_list"]] == [{"k": 3}]
+    assert "worker process died" in module.Res.jobs.errors.fetch1("error_message")
+    assert len(module.Res) == N - 1
+    assert len(module.Res.jobs) == 1

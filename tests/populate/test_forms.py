@@ -1,0 +1,284 @@
+"""Forms of make: in three parts, tried out dry, watched by events; and what a run does about errors and interrupts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+import compdb as cdb
+
+from .conftest import N, computed
+from .test_window import everything, lab_engine, transactions
+
+
+def three_parts(lab, compute=None, insert=None, fetch=None, name="Res"):
+    def make_fetch(self, key):
+        return ((lab.Src & key).fetch1("x"), np.arange(1000.0))
+
+    def make_compute(self, key, x, array):
+        return (2 * x + array[0],)
+
+    def make_insert(self, key, y):
+        self.insert1({**key, "y": y})
+
+    namespace = {
+        "__annotations__": {"src": cdb.Key[lab.Src], "y": cdb.Mapped[float]},
+        "__module__": __name__,
+        "make_fetch": fetch or make_fetch,
+        "make_compute": compute or make_compute,
+        "make_insert": insert or make_insert,
+    }
+    Res = type(lab)(name, (cdb.Computed, lab), namespace)
+    lab.activate()
+    return Res
+
+
+def test_three_parts_fetch_compute_and_insert(lab):
+    Res = three_parts(lab)
+    assert Res.populate() == {"success_count": N, "error_list": []}
+    assert everything(Res) == {i: 2 * (i / 7) for i in range(N)}
+
+
+def test_nothing_is_held_while_make_compute_runs(lab):
+    held = []
+    engine = lab_engine(lab.Src)
+
+    def make_compute(self, key, x, array):
+        held.append((transactions(engine), engine.pool.checkedout()))
+        return (x,)
+
+    Res = three_parts(lab, compute=make_compute)
+    Res.populate({"k": 1})
+    assert held == [(0, 0)]
+
+
+def test_inputs_that_change_meanwhile_keep_nothing(lab):
+    other = sa.create_engine(lab_engine(lab.Src).url)
+    src = lab.Src.__table__
+
+    def make_compute(self, key, x, array):
+        if key["k"] == 3:
+            with other.begin() as connection:
+                connection.execute(sa.update(src).where(src.c.k == 3).values(x=99.0))
+        return (x,)
+
+    Res = three_parts(lab, compute=make_compute)
+    result = Res.populate(suppress_errors=True, return_exception_objects=True)
+    other.dispose()
+    assert [key for key, _ in result["error_list"]] == [{"k": 3}]
+    assert isinstance(result["error_list"][0][1], cdb.InputsChanged)
+    assert len(Res) == N - 1
+    assert Res.populate()["success_count"] == 1
+
+
+def test_a_part_of_make_that_returns_no_tuple_is_told(lab):
+    Res = three_parts(lab, fetch=lambda self, key: 5)
+    with pytest.raises(cdb.MakeError, match="must return a tuple"):
+        Res.populate()
+
+
+def test_half_of_three_parts_is_told(lab):
+    namespace = {
+        "__annotations__": {"src": cdb.Key[lab.Src], "y": cdb.Mapped[float]},
+        "__module__": __name__,
+        "make_fetch": lambda self, key: (),
+    }
+    Res = type(lab)("Res", (cdb.Computed, lab), namespace)
+    lab.activate()
+    with pytest.raises(cdb.MakeError, match="make_compute, make_insert is missing"):
+        Res.populate()
+
+
+def test_megabytes_are_compared_in_milliseconds():
+    from compdb.populate.digest import digest
+
+    value = (np.random.default_rng(0).random(1_000_000), {"a": [1, 2.5, None, "x"]})
+    again = (value[0].copy(), {"a": [1, 2.5, None, "x"]})
+    assert digest(value) == digest(again)
+    again[0][-1] += 1e-9
+    assert digest(value) != digest(again)
+    assert digest((1,)) != digest((1.0,)) != digest(([1.0],))
+
+
+def test_make_dry_shows_the_rows_and_keeps_nothing(lab):
+    def make(self, key):
+        self.y = self.src.x
+        self.P.insert([{**key, "i": 0, "z": 1.5}, {**key, "i": 1, "z": None}])
+
+    Res = computed(lab, make)
+    assert Res.make_dry({"k": 7}) == {
+        "Res": [{"k": 7, "y": 1.0}],
+        "Res.P": [{"k": 7, "i": 0, "z": 1.5}, {"k": 7, "i": 1, "z": None}],
+    }
+    assert len(Res) == len(Res.P) == 0
+
+
+def test_make_dry_undoes_what_a_direct_make_wrote(lab):
+    def make(self, key):
+        self.insert1({**key, "y": 1.0})
+        assert len(self & key) == 1
+        lab.Note.insert1({"k": 99, "text": "x"})
+
+    Res = computed(lab, make, allow_writes_to=(lab.Note,))
+    found = Res.make_dry({"k": 7})
+    assert found == {"Res": [{"k": 7, "y": 1.0}], "Note": [{"k": 99, "text": "x"}]}
+    assert len(Res) == 0
+    assert len(lab.Note) == 2
+
+
+def test_events_tell_of_every_make(lab):
+    def make(self, key):
+        assert key["k"] != 3
+        self.insert1({**key, "y": 1.0})
+
+    Res = computed(lab, make)
+    told = []
+    sa.event.listen(Res, "before_make", lambda table, key: told.append(("before", key["k"])))
+    sa.event.listen(Res, "after_make", lambda table, key, seconds: told.append(("after", key["k"])))
+    sa.event.listen(Res, "make_failed", lambda table, key, error: told.append(("failed", key["k"], type(error))))
+    Res.populate(suppress_errors=True)
+    assert told[:3] == [("before", 0), ("after", 0), ("before", 1)]
+    assert ("failed", 3, AssertionError) in told
+    assert len(told) == 2 * N
+
+
+def test_keys_finished_before_an_error_are_kept_then_it_is_raised(lab):
+    def make(self, key):
+        self.insert1({**key, "y": 1.0})
+        if key["k"] == 7:
+            raise ZeroDivisionError("seven")
+
+    Res = computed(lab, make)
+    with pytest.raises(ZeroDivisionError, match="seven"):
+        Res.populate()
+    assert sorted(everything(Res)) == list(range(7))
+
+
+def test_suppressed_errors_are_told_in_words_or_as_objects(lab):
+    def make(self, key):
+        if key["k"] % 10 == 3:
+            raise ValueError("three")
+        self.insert1({**key, "y": 1.0})
+
+    Res = computed(lab, make)
+    words = Res.populate(suppress_errors=True)
+    assert words == {
+        "success_count": N - 2,
+        "error_list": [({"k": 3}, "ValueError: three"), ({"k": 13}, "ValueError: three")],
+    }
+    objects = Res.populate(suppress_errors=True, return_exception_objects=True)["error_list"]
+    assert [type(e) for _, e in objects] == [ValueError, ValueError]
+    assert objects[0][1].__traceback__ is not None
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_ends_the_run_and_finished_keys_are_kept(lab, interrupt):
+    def make(self, key):
+        self.insert1({**key, "y": 1.0})
+        if key["k"] == 7:
+            raise interrupt
+
+    Res = computed(lab, make)
+    with pytest.raises(interrupt):
+        Res.populate(suppress_errors=True)
+    assert sorted(everything(Res)) == list(range(7))
+    assert not lab_engine(Res).pool.checkedout()
+
+
+def test_ctrl_c_in_a_long_make_leaves_the_process_whole(lab):
+    def make(self, key):
+        self.insert1({**key, "y": 1.0})
+        if key["k"] == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+
+    Res = computed(lab, make)
+    with pytest.raises(KeyboardInterrupt):
+        Res.populate(suppress_errors=True)
+    assert sorted(everything(Res)) == [0, 1]
+    lab.Note.insert1({"k": 77, "text": "still here"})
+
+
+def test_populate_inside_a_transaction_or_a_make_is_told(lab):
+    def make(self, key):
+        Res.populate()
+
+    Res = computed(lab, make)
+    with lab.transaction(), pytest.raises(cdb.PopulateError, match="call it outside"):
+        Res.populate()
+    with pytest.raises(cdb.PopulateError, match="call it outside"):
+        Res.populate()
+
+
+def test_order_limit_and_max_calls(lab):
+    seen = []
+
+    def make(self, key):
+        seen.append(key["k"])
+        if key["k"] == 19:
+            raise ValueError
+        self.insert1({**key, "y": 1.0})
+
+    Res = computed(lab, make)
+    Res.populate(order="reverse", max_calls=3, suppress_errors=True)
+    assert seen == [19, 18, 17]
+    seen.clear()
+    Res.populate(limit=4)
+    assert seen == [0, 1, 2, 3]
+    seen.clear()
+    Res.populate({"k": [5, 6, 7]}, "k < 7")
+    assert seen == [5, 6]
+    seen.clear()
+    Res.populate(order="random", suppress_errors=True)
+    assert sorted(seen) == [4, *range(7, 17), 19]
+
+
+def test_make_gets_its_own_copy_of_the_key(lab):
+    def make(self, key):
+        key["y"] = 1.0
+        self.insert1(key)
+        key.clear()
+
+    Res = computed(lab, make)
+    assert Res.populate()["success_count"] == N
+
+
+def test_make_kwargs_reach_the_make(lab):
+    def make(self, key, factor):
+        self.insert1({**key, "y": factor * 1.0})
+
+    Res = computed(lab, make)
+    Res.populate(make_kwargs={"factor": 3})
+    assert set(everything(Res).values()) == {3.0}
+
+
+def test_pending_is_key_source_except_target(lab):
+    from compdb.populate.keys import Pending
+
+    def make(self, key):
+        self.insert1({**key, "y": 1.0})
+
+    Res = computed(lab, make)
+    Res.populate({"k": [1, 5, 9]})
+    pending = Pending(Res, ("k < 15",))
+    with lab.session() as session:
+        defined = {tuple(r) for r in session.execute(pending.definition())}
+        answered = {tuple(r) for r in session.execute(pending.statement())}
+    assert defined == answered == {(k,) for k in range(15) if k not in (1, 5, 9)}
+    assert pending.count() == 12
+    assert [k["k"] for page in pending.pages("original", None) for k in page] == sorted(k for (k,) in defined)
+
+
+def test_populate_twice_is_populate_once(lab):
+    def make(self, key):
+        self.insert1({**key, "y": 1.0})
+
+    Res = computed(lab, make)
+    assert Res.populate()["success_count"] == N
+    assert Res.populate() == {"success_count": 0, "error_list": []}
+    assert Res.progress(display=False) == (0, N)

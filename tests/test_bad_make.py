@@ -1,0 +1,176 @@
+"""Mistakes in a make and in populate: told with table and key, and nothing of that key is kept (design 6)."""
+
+import pytest
+
+import compdb as cdb
+from compdb import Key, Mapped
+
+
+@pytest.fixture
+def lab(url):
+    class Lab(cdb.Pipeline):
+        """Images and what is in them."""
+
+    class Image(cdb.Manual, Lab):
+        image_id: Key[int]
+
+    class Detection(cdb.Computed, Lab):
+        image: Key[Image]
+        nblobs: Mapped[int]
+
+        def make(self, key):
+            self.insert1({**key, "nblobs": 2})
+
+    Lab.Image, Lab.Detection = Image, Detection
+    Lab.activate(url)
+    Image.insert([{"image_id": 1}, {"image_id": 2}])
+    return Lab
+
+
+def computed(lab, make):
+    """Declare one more computed table, whose make is `make`, and bring it into being."""
+
+    class Result(cdb.Computed, lab):
+        image: Key[lab.Image]
+        n: Mapped[int]
+
+        class Detail(cdb.Part):
+            detail_id: Key[int]
+
+    Result.make = make
+    lab.activate()
+    return Result
+
+
+def test_an_empty_make_is_an_error_and_is_not_done(lab):
+    """DataJoint counts it as a success and makes it again at every populate."""
+    result = computed(lab, lambda self, key: None)
+    with pytest.raises(cdb.EmptyMake, match=r"(?s)Result.*image_id"):
+        result.populate()
+    report = result.populate(suppress_errors=True)
+    assert report["success_count"] == 0
+    assert [key for key, _ in report["error_list"]] == [{"image_id": 1}, {"image_id": 2}]
+    assert result.progress(display=False) == (2, 2)
+
+
+def test_a_make_that_inserts_only_parts_has_its_row_inserted_if_it_can(lab):
+    result = computed(lab, lambda self, key: self.Detail.insert1({**key, "detail_id": 1}))
+    with pytest.raises(cdb.CompdbError, match="n"):
+        result.populate()
+    assert len(result) == len(result.Detail) == 0
+
+
+def test_a_make_of_another_key_is_an_error_and_rolled_back(lab):
+    def make(self, key):
+        self.insert1({"image_id": 3 - key["image_id"], "n": 1})
+
+    result = computed(lab, make)
+    with pytest.raises(cdb.WrongKey) as caught:
+        result.populate()
+    assert "'image_id': 1" in str(caught.value)
+    assert "'image_id': 2" in str(caught.value)
+    assert len(result) == 0
+
+
+def test_a_part_of_another_key_is_an_error_and_rolled_back(lab):
+    def make(self, key):
+        self.insert1({**key, "n": 1})
+        self.Detail.insert1({"image_id": 3 - key["image_id"], "detail_id": 1})
+
+    result = computed(lab, make)
+    with pytest.raises(cdb.CompdbError):
+        result.populate({"image_id": 1})
+    assert len(result) == len(result.Detail) == 0
+
+
+def test_a_bad_row_in_make_leaves_nothing_of_its_key_and_all_of_the_others(lab):
+    def make(self, key):
+        self.insert1({**key, "n": 1})
+        self.Detail.insert({**key, "detail_id": i} for i in (1, 2, 2 if key["image_id"] == 1 else 3))
+
+    result = computed(lab, make)
+    report = result.populate(suppress_errors=True)
+    assert report["success_count"] == 1
+    ((key, message),) = report["error_list"]
+    assert key == {"image_id": 1}
+    assert message.startswith("DuplicateKey: ")
+    assert result.keys() == [{"image_id": 2}]
+    assert len(result.Detail) == 3
+
+
+def test_an_error_in_make_keeps_finished_keys_and_is_raised_as_it_is(lab):
+    def make(self, key):
+        self.insert1({**key, "n": 1})
+        if key["image_id"] == 2:
+            raise ZeroDivisionError("mine")
+
+    result = computed(lab, make)
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        result.populate()
+    assert result.keys() == [{"image_id": 1}]
+
+
+def test_filling_self_and_insert1_in_one_make_is_an_error(lab):
+    def make(self, key):
+        self.n = 1
+        self.insert1({**key, "n": 2})
+
+    result = computed(lab, make)
+    with pytest.raises(cdb.MakeError):
+        result.populate()
+    assert len(result) == 0
+
+
+def test_make_cannot_change_the_key_that_populate_holds(lab):
+    def make(self, key):
+        row = {**key, "n": 1}
+        key.clear()
+        self.insert1(row)
+
+    result = computed(lab, make)
+    assert result.populate()["success_count"] == 2
+
+
+def test_populate_inside_a_transaction_or_a_make_is_an_error(lab):
+    with pytest.raises(cdb.PopulateError, match="transaction"), lab.transaction():
+        lab.Detection.populate()
+
+    def make(self, key):
+        lab.Detection.populate()
+        self.insert1({**key, "n": 1})
+
+    result = computed(lab, make)
+    with pytest.raises(cdb.PopulateError):
+        result.populate()
+    assert len(result) == len(lab.Detection) == 0
+
+
+def test_a_computed_table_without_make_says_what_to_write(lab):
+    class Silent(cdb.Computed, lab):
+        image: Key[lab.Image]
+        n: Mapped[int]
+
+    lab.activate()
+    with pytest.raises(cdb.CompdbError, match=r"def make\(self, key\)"):
+        Silent.populate()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"order": "backwards"}, {"limit": "three"}, {"processes": 0}],
+)
+def test_bad_settings_of_populate_are_told_before_anything_runs(lab, settings):
+    with pytest.raises((cdb.CompdbError, ValueError, TypeError)):
+        lab.Detection.populate(**settings)
+    assert len(lab.Detection) == 0
+
+
+def test_the_guard_is_not_open_for_another_table_within_make(lab):
+    def make(self, key):
+        self.insert1({**key, "n": 1})
+        lab.Detection.insert1({**key, "nblobs": 1})
+
+    result = computed(lab, make)
+    with pytest.raises(cdb.CompdbError, match="Detection"):
+        result.populate()
+    assert len(result) == len(lab.Detection) == 0
