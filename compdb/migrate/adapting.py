@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.operations import BatchOperations, MigrateOperation, Operations, ops
 from sqlalchemy import exc
+from sqlalchemy.sql import elements
 
 from compdb import dialects, notes
 from compdb.migrate.operations import Inherit
@@ -72,8 +73,9 @@ def _take_schema_out(operation: Any) -> None:
         operation.kw.update(source_schema=None, referent_schema=None)
     if isinstance(operation, ops.CreateTableOp):
         operation.columns = [_without_schema(item) for item in operation.columns]
-    if isinstance(getattr(operation, "table", None), sa.TableClause):
-        operation.table.schema = None
+    table = getattr(operation, "table", None)
+    if isinstance(table, sa.TableClause):
+        table.schema = None
 
 
 def _without_schema(item: Any) -> Any:
@@ -121,7 +123,8 @@ def _note(operation: Any, connection: sa.Connection) -> None:
     elif isinstance(operation, ops.AlterColumnOp):
         name = f"{operation.table_name}.{operation.column_name}"
         if operation.modify_comment is not False:
-            notes.note(connection, name, operation.modify_comment)
+            comment = operation.modify_comment
+            notes.note(connection, name, comment if isinstance(comment, str) else None)
         if operation.modify_name is not None:
             notes.rename(connection, name, f"{operation.table_name}.{operation.modify_name}")
 
@@ -140,7 +143,7 @@ def _drop_index_of(operation: ops.DropConstraintOp, connection: sa.Connection) -
         else f"{quote(operation.schema)}.{quote(operation.table_name)}"
     )
     name = connection.dialect.identifier_preparer.truncate_and_render_constraint_name(
-        sa.sql.elements.conv(str(operation.constraint_name))
+        elements.conv(str(operation.constraint_name))
     )
     try:
         connection.exec_driver_sql(f"ALTER TABLE {table} DROP INDEX IF EXISTS {name}")

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 
 from compdb import types
 from compdb.schema import Check, Column, Table
@@ -85,7 +86,7 @@ def _candidates(type_: Type) -> Iterator[Type]:
 def _spelled(type_: Type, dialect: sa.Dialect) -> str:
     try:
         text = type_.compile(dialect).upper()
-    except sa.exc.CompileError:
+    except exc.CompileError:
         return ""
     if text == "JSON" and dialect.name == "mariadb":
         return MARIADB_JSON

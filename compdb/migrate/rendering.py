@@ -14,8 +14,9 @@ from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.autogenerate.render import _repr_type as render_type  # there is no public way to it
 from alembic.operations import ops
+from sqlalchemy import exc
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.sql import elements, operators
+from sqlalchemy.sql import elements, functions, operators
 from sqlalchemy.util import immutabledict
 
 from compdb import codecs, dialects, types
@@ -49,7 +50,7 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
         return "dialects.utcnow()"
     if kind == "server_default" and isinstance(item, sa.DefaultClause) and (written := _default(item.arg)) is not None:
         return written
-    if kind == "check":
+    if isinstance(item, sa.CheckConstraint):
         return f"sa.CheckConstraint({_condition(item.sqltext, context)}, name=op.f({str(item.name)!r}))"
     return False
 
@@ -62,7 +63,7 @@ def _default(default: Any) -> str | None:
         return f"sa.text({default.text!r})"  # alembic would double its percent signs
     if isinstance(default, (elements.False_, elements.True_)):
         return f"sa.{'true' if isinstance(default, elements.True_) else 'false'}()"
-    if isinstance(default, sa.sql.functions.FunctionElement) and not list(default.clauses):
+    if isinstance(default, functions.FunctionElement) and not list(default.clauses):
         return f"sa.func.{default.name}()"
     return None
 
@@ -95,7 +96,7 @@ def _made_portable_is(base: Type, type_: Type) -> bool:
     try:
         made = types.portable(base)
         return all(made.compile(d) == type_.compile(d) for d in _EVERYWHERE)
-    except (InvalidValue, sa.exc.CompileError):
+    except (InvalidValue, exc.CompileError):
         return False
 
 

@@ -11,7 +11,7 @@ from .processes import N, accounted, alive, logs_of, module, scripts, until, who
 
 __all__ = ["module"]
 
-RESERVES = r"UPDATE res__jobs SET .*reserved_time="
+RESERVES = r"UPDATE res__jobs .*reserved_time="
 WRITES = "INSERT INTO compdb_runs"
 ONLY = ("--table", "Res")
 
