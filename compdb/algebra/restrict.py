@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from compdb import dag
 from compdb.algebra import conditions as cond
 from compdb.algebra.columns import has_select, has_text, rewrite, verbatim
-from compdb.algebra.jsonpath import json_path
+from compdb.algebra.jsonpath import json_path, refuse_untyped
 from compdb.algebra.match import common, compared, determines, route
 from compdb.algebra.state import Lack, Match
 from compdb.algebra.values import canonical, is_one, is_one_of, is_row_of, is_value
@@ -190,9 +190,12 @@ def _equal(relation: Relation[Any], values: Mapping[str, Any]) -> _Condition:
         attribute = relation.heading.get(name)
         column = attribute.column if attribute is not None else json_path(relation.heading, name)
         assert column is not None
-        type_ = attribute.type if attribute is not None else sa.types.NULLTYPE
+        type_ = attribute.type if attribute is not None else column.type
         one = is_one(value)
-        found = [canonical(name, type_, v, relation.label) for v in ([value] if one else value)]
+        given = [value] if one else list(value)
+        if attribute is None:
+            refuse_untyped(name, given)
+        found = [canonical(name, type_, v, relation.label) for v in given]
         clauses.append(is_value(column, found[0]) if one else is_one_of(column, found))
         certain = attribute is not None and not attribute.nullable
         total = total and (certain or (one and found[0] is None))
