@@ -119,7 +119,8 @@ class Verbs(State, Generic[T]):
         wanted: list[str] = [*(key or []), *attributes]
         names: Sequence[str] = list(dict.fromkeys(wanted)) if attributes else found.heading.names
         with found.telling() as database:
-            return fetch.to_arrays(database, found._select_names(names), attributes, key)
+            known = found._known_already(tuple(names))
+            return fetch.to_arrays(database, found._select_names(names), attributes, key, known)
 
     def to_pandas(self, *, order_by: Any = None, limit: int | None = None, offset: int | None = None) -> pd.DataFrame:
         """Return a pandas DataFrame with the primary key as its index; order and limit are as for `to_dicts`."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,7 @@ import sqlalchemy as sa
 from compdb.database import Database
 from compdb.fetch import fast
 from compdb.fetch.kinds import Field, Kind, Values, fields
-from compdb.fetch.stream import stream
+from compdb.fetch.stream import known, stream
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,6 +65,7 @@ def to_arrays(
     select: sa.Select[Any],
     names: Sequence[str] = (),
     key: Sequence[str] | None = None,
+    rows: Sequence[Sequence[Any]] | None = None,
 ) -> Any:  # an array or a tuple, as the caller asked
     """Return columns as arrays.
 
@@ -73,10 +75,12 @@ def to_arrays(
         One name gives an array, several give a tuple of arrays, none a structured array of all columns.
     key : sequence of str, optional
         Put a list of dicts of these columns before the arrays.
+    rows : sequence of rows, optional
+        What `select` would find, where that is known; the database is not asked then.
     """
     if not names:
-        return _structured(database, select, key)
-    found = None if key is not None else fast.quickly(database, select, array, taken)
+        return _structured(database, select, key, rows)
+    found = None if key is not None or rows is not None else fast.quickly(database, select, array, taken)
     kept: dict[str, list[Any]] = {name: [] for name in key or ()}
 
     def build(field: Field, values: Values) -> Array:
@@ -85,7 +89,7 @@ def to_arrays(
         return array(field, values)
 
     if found is None:
-        with stream(database, select) as source:
+        with stream(database, select) if rows is None else nullcontext(known(select, rows)) as source:
             found = source.gather(build)
     arrays = {field.name: _joined(field, parts) for field, parts in found}
     columns = [arrays[name] for name in names]
@@ -131,11 +135,13 @@ def _joined(field: Field, parts: list[Array]) -> Array:
     return column
 
 
-def _structured(database: Database, select: sa.Select[Any], key: Sequence[str] | None) -> Any:
+def _structured(
+    database: Database, select: sa.Select[Any], key: Sequence[str] | None, rows: Sequence[Sequence[Any]] | None
+) -> Any:
     """Return all columns as one structured array, after the keys if they are asked for."""
     wanted = fields(select)
     table = _Table(wanted)
-    if key is None:
+    if key is None and rows is None:
         quick = _Table(wanted)
 
         def put(field: Field, column: pa.Array) -> None:
@@ -152,7 +158,7 @@ def _structured(database: Database, select: sa.Select[Any], key: Sequence[str] |
             kept[field.name].extend(values)
         table.put(field, array(field, values))
 
-    with stream(database, select) as source:
+    with stream(database, select) if rows is None else nullcontext(known(select, rows)) as source:
         source.gather(build)
     return table.whole() if key is None else (_dicts(kept), table.whole())
 
