@@ -7,18 +7,35 @@ would weigh too much.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
 from compdb import dag, types
+from compdb.insert import facts
 
 __all__ = ["Inputs", "among"]
 
+BYTES = 32_000_000
+"""How much the inputs of a window may weigh that are read ahead."""
+AT_ONCE = 900
+"""How many parameters a statement may have."""
+FEW, GROWTH = 4, 8
+"""How many rows are read first where nobody knows how long they are, and by how much more then."""
+
 _UNKNOWN = object()
 Key = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class _Read:
+    """Rows of one table that were read ahead, and for which keys there is nothing to be read any more."""
+
+    rows: dict[Any, tuple[Any, ...]] = field(default_factory=dict)
+    left: set[Any] = field(default_factory=set)
 
 
 class Inputs:
@@ -31,6 +48,11 @@ class Inputs:
     links : dict of str to (class, pairs)
         Relationships of the target to rows of which each key has at most one: parent class, (own, parent's) columns.
     enabled : bool
+
+    Attributes
+    ----------
+    weight : int
+        Bytes of what is kept, as far as they are not counted by the number of rows.
     """
 
     def __init__(self, cls: type[Any], below: frozenset[sa.Table], names: Sequence[str], enabled: bool) -> None:
@@ -41,13 +63,15 @@ class Inputs:
         self.batch: Sequence[Key] = ()
         self.state = -1
         self._shapes: dict[tuple[sa.Table, tuple[str, ...]], Any] = {}  # a key, None, or not looked at yet
-        self._rows: dict[tuple[sa.Table, tuple[str, ...]], dict[Any, tuple[Any, ...]]] = {}
+        self._rows: dict[tuple[sa.Table, tuple[str, ...]], _Read] = {}
         self._kept: dict[type[Any], list[Any]] = {}
+        self.weight = 0
 
     def forget(self) -> None:
         """The window has ended: what was read is of the past."""
         self._rows.clear()
         self._kept.clear()
+        self.weight = 0
 
     def serves(self, table: sa.Table, names: tuple[str, ...], equality: Key, key: Key) -> bool:
         """Say whether `(table & key)` is of the shape that may be read ahead."""
@@ -69,8 +93,8 @@ class Inputs:
 
     def rows(
         self, connection: sa.Connection, state: int, table: sa.Table, names: tuple[str, ...], key: Key
-    ) -> list[tuple[Any, ...]]:
-        """Return the row of `table` for `key`, as tuples of `names`: one or none."""
+    ) -> list[tuple[Any, ...]] | None:
+        """Return the row of `table` for `key`, as tuples of `names`: one or none; or None if it was left on the server."""
         if state != self.state:
             self.forget()
             self.state = state
@@ -78,19 +102,24 @@ class Inputs:
         there = self._rows.get((table, names))
         if there is None:
             there = self._rows[table, names] = self._read(connection, table, own, names)
-        found = there.get(key[own[0]] if len(own) == 1 else tuple([key[n] for n in own]))
-        return [] if found is None else [found]
+        wanted = key[own[0]] if len(own) == 1 else tuple([key[n] for n in own])
+        found = there.rows.get(wanted)
+        if found is None:
+            return None if wanted in there.left else []
+        return [found]
 
-    def _read(
-        self, connection: sa.Connection, table: sa.Table, own: tuple[str, ...], names: tuple[str, ...]
-    ) -> dict[Any, tuple[Any, ...]]:
+    def _read(self, connection: sa.Connection, table: sa.Table, own: tuple[str, ...], names: tuple[str, ...]) -> _Read:
         keys = list(dict.fromkeys(tuple([k[n] for n in own]) for k in self.batch))
         query = sa.select(*(table.c[n].label(f"k{i}") for i, n in enumerate(own)), *(table.c[n] for n in names))
-        found: dict[Any, tuple[Any, ...]] = {}
-        wide = len(own)
-        for some in _slices(keys, max(1, 900 // wide)):
-            for row in connection.execute(query.where(among([table.c[n] for n in own], some))):
-                found[row[0] if wide == 1 else tuple(row[:wide])] = tuple(row[wide:])
+        found, wide = _Read(), len(own)
+        long = [wide + i for i, n in enumerate(names) if _is_long(table.c[n])]
+        slices = self._slices(keys, wide, long)
+        for some in slices:
+            rows = connection.execute(query.where(among([table.c[n] for n in own], some))).all()
+            for row in rows:
+                found.rows[row[0] if wide == 1 else tuple(row[:wide])] = tuple(row[wide:])
+            self.weight += sum([_size(row[i]) for i in long for row in rows])
+        found.left = {k[0] if wide == 1 else k for k in slices.left}
         return found
 
     def load(self, session: orm.Session, parent: type[Any]) -> None:
@@ -104,8 +133,49 @@ class Inputs:
             table: sa.Table = parent.__table__
             keys = list(dict.fromkeys(tuple([k[mine] for mine, _ in pairs]) for k in self.batch))
             columns = [table.c[theirs] for _, theirs in pairs]
-            for some in _slices(keys, max(1, 900 // len(pairs))):
-                self._kept[parent] += session.scalars(sa.select(parent).where(among(columns, some))).all()
+            long = [p.key for p in sa.inspect(parent).column_attrs if not p.deferred and _is_long(p.columns[0])]
+            for some in self._slices(keys, len(pairs), long):
+                rows = session.scalars(sa.select(parent).where(among(columns, some))).all()
+                self._kept[parent] += rows
+                self.weight += sum([_size(row.__dict__.get(name)) for name in long for row in rows])
+
+    def _slices(self, keys: list[tuple[Any, ...]], wide: int, long: Sequence[Any]) -> _Slices:
+        """Return the keys in slices: as many as a statement takes, or few at first where rows may be `long`."""
+        most = max(1, AT_ONCE // wide)
+        return _Slices(self, keys, most, min(FEW, most) if long else None)
+
+
+class _Slices(Iterator[list[tuple[Any, ...]]]):
+    """Keys to be read ahead; where rows may be long (`few` at first), as many as there is room for, and the rest is `left`."""
+
+    def __init__(self, inputs: Inputs, keys: list[tuple[Any, ...]], most: int, few: int | None) -> None:
+        self.inputs, self.left, self.most, self.few = inputs, keys, most, few
+        self._read, self._before = 0, inputs.weight
+
+    def __next__(self) -> list[tuple[Any, ...]]:
+        size = self.most if self.few is None else self._fitting(self.few)
+        if not self.left or not size:
+            raise StopIteration
+        some, self.left = self.left[:size], self.left[size:]
+        self._read += len(some)
+        return some
+
+    def _fitting(self, few: int) -> int:
+        """Return how many rows are likely to fit into what room is left, judged by those before them."""
+        room, weight = max(0, BYTES - self.inputs.weight), self.inputs.weight - self._before
+        likely = room * self._read // weight if weight else self.most
+        return min(self.most, likely, max(few, GROWTH * self._read)) if room else 0
+
+
+def _is_long(column: Any) -> bool:
+    """Say whether single values may be large: text without a length, bytes, JSON."""
+    return column.name in facts(column.table).long or isinstance(column.type, sa.JSON)
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, (dict, list)):
+        return len(repr(value))
+    return len(value) if isinstance(value, (bytes, str)) else 0
 
 
 def _links(cls: type[Any], names: frozenset[str]) -> dict[str, tuple[type[Any], list[tuple[str, str]]]]:
@@ -120,10 +190,6 @@ def _links(cls: type[Any], names: frozenset[str]) -> dict[str, tuple[type[Any], 
         ):
             found[relation.key] = (relation.mapper.class_, pairs)
     return found
-
-
-def _slices(keys: list[tuple[Any, ...]], size: int) -> list[list[tuple[Any, ...]]]:
-    return [keys[i : i + size] for i in range(0, len(keys), size)]
 
 
 def among(columns: list[Any], keys: list[tuple[Any, ...]]) -> sa.ColumnElement[bool]:

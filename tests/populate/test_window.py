@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 import compdb as cdb
 from compdb.database import database_of
+from compdb.populate import inputs as reading_ahead
 
 from .conftest import N, computed
 
@@ -474,6 +475,50 @@ def test_reading_ahead_asks_once_for_many_and_gives_the_rows_that_asking_one_by_
     assert set(found["Ahead"]) == set(range(N))
     assert len(single) == N
     assert len(ahead) < N
+
+
+@pytest.mark.parametrize("kind", [bytes, dict])
+@pytest.mark.parametrize("form", ["fetch1", "link"])
+def test_what_is_read_ahead_has_its_weight_bounded_and_the_rest_is_asked_for_alone(lab, monkeypatch, form, kind):
+    monkeypatch.setattr(reading_ahead, "BYTES", 60_000)
+    sizes, weights, asked = {}, [], []
+
+    def value(k):
+        content = 1000 if k < 14 else 20_000
+        return b"x" * content if kind is bytes else {"a": "x" * content}
+
+    def make(self, key):
+        row = self.long if form == "link" else (Long & key)
+        sizes[key["k"]] = row.content if form == "link" else row.fetch1("content")
+        weights.append(run_of(self).inputs.weight)
+        self.y = 0.0
+
+    def run_of(row):
+        return sa.orm.object_session(row).run
+
+    monkeypatch.setattr(
+        reading_ahead._Slices,
+        "__next__",
+        lambda self, go=reading_ahead._Slices.__next__: (asked.append(some := go(self)), some)[1],
+    )
+    Long = type(lab)(
+        "Blurb",
+        (cdb.Manual, lab),
+        {"__annotations__": {"src": cdb.Key[lab.Src], "content": cdb.Mapped[kind]}, "__module__": __name__},
+    )
+    namespace = {
+        "__annotations__": {"long": cdb.Key[Long], "y": cdb.Mapped[float]},
+        "make": make,
+        "__module__": __name__,
+    }
+    Res = type(lab)("Res", (cdb.Computed, lab), namespace)
+    lab.activate()
+    Long.insert({"k": k, "content": value(k)} for k in range(N))
+    assert Res.populate()["error_list"] == []
+    assert sizes == {k: value(k) for k in range(N)}
+    assert max(weights) < 60_000 + 20_000 * reading_ahead.FEW
+    assert asked
+    assert sum(map(len, asked)) < N - 1
 
 
 def test_what_a_make_has_changed_is_not_read_from_before(lab):
