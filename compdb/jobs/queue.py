@@ -327,6 +327,16 @@ class Queue:
                 connection.execute(sa.insert(self.table).values({**named, **values}))
         return True
 
+    def note_done(self, connection: sa.Connection, key: Key, *, keep: bool = False) -> None:
+        """End the job of a key that was made by hand, whoever has it."""
+        mine = self.jobs.among([key])
+        if keep:
+            done = self._values(_FREED, status="success", completed_time=utcnow())
+            ended: Any = self._by_key(sa.update(self.table).where(mine).values(done))
+        else:
+            ended = self._by_key(sa.delete(self.table).where(mine))
+        connection.execute(ended)
+
     def note_error(self, connection: sa.Connection, key: Key, message: str, stack: str | None) -> None:
         """Note, for a key that was made by hand, that it failed."""
         values = self._values(

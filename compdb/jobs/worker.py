@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import socket
 import sys
@@ -63,6 +64,7 @@ class Worker:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="compdb heartbeat", daemon=True)
         self._looked = 0.0
+        self._until = -math.inf
 
     def register(self) -> None:
         """Begin the lease."""
@@ -88,6 +90,8 @@ class Worker:
         """Take over the jobs of workers that have died, once a second at the most; return how many."""
         if not now and time.monotonic() - self._looked < LOOK:
             return 0
+        if time.monotonic() > self._until and self._thread.is_alive():  # a make of ours has kept the heartbeat from writing
+            insisting(self.database, self._renew)
         self._bury()
         found = self.queue.rescue()
         self._looked = time.monotonic()
@@ -97,7 +101,9 @@ class Worker:
 
     def _register(self, connection: sa.Connection) -> None:
         row = {**self.about, "machine": machine(), "pid_start": started(os.getpid()) or 0, "user": user()}
+        began = time.monotonic()
         connection.execute(sa.insert(self._table).values(**row, lease_until=utcnow(self.lease)))
+        self._until = began + self.lease
 
     def _unregister(self, connection: sa.Connection) -> None:
         connection.execute(sa.delete(self._table).where(self._table.c.worker_id == self.id))
@@ -123,9 +129,11 @@ class Worker:
 
     def _renew(self, connection: sa.Connection) -> None:
         """Renew the lease; a worker that was taken for dead comes back: what it lost it finds out at the fence."""
+        began = time.monotonic()
         mine = sa.update(self._table).where(self._table.c.worker_id == self.id).values(lease_until=utcnow(self.lease))
         if not connection.execute(mine).rowcount:
             self._register(connection)
+        self._until = began + self.lease
 
     # ---------------------------------------------------------------- the dead
 

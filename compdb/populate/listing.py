@@ -126,10 +126,10 @@ class Jobs(Relation[Any]):
         return bool(queue.reserve(worker.about, 1, self._facts.among([named])))
 
     def complete(self, key: Mapping[str, Any]) -> None:
-        """Remove the job of `key`: it is done."""
+        """Remove the job of `key`, or keep it as completed where the pipeline says so: it is done."""
         queue, named = self._queue(), self._named(key)
-        gone = sa.delete(queue.table).where(self._facts.among([named]))
-        insisting(queue.database, lambda connection: connection.execute(gone))
+        keep = bool(self._class.__catalog__.settings.keep_completed)
+        insisting(queue.database, lambda connection: queue.note_done(connection, named, keep=keep))
 
     def error(self, key: Mapping[str, Any], error_message: str, error_stack: str | None = None) -> None:
         """Note that `key` failed."""

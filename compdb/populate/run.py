@@ -218,12 +218,12 @@ class Run:
             self._write(makes)
         except (exc.DBAPIError, LeaseLost) as error:
             self.stop_if_hopeless(error)
-            while makes:
-                self._write_alone(makes[0])
-                del makes[0]
         else:
             self._count(makes)
             makes.clear()
+        while makes:  # outside the handler: what failed the window is no part of what fails a key
+            self._write_alone(makes[0])
+            del makes[0]
 
     def _count(self, makes: list[Make]) -> None:
         self.success += sum(make.skipped is None for make in makes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import time
 from pathlib import Path
@@ -12,7 +13,11 @@ import pytest
 
 from .conftest import change, process
 
-SLOW = "        import os, time\n        time.sleep(float(os.environ.get('LAB_SECONDS', '0')))\n        self.y = self.src.x\n"
+SLOW = """        import os, pathlib, time
+        pathlib.Path(__file__).with_name(f"began_{key['k']}").touch()
+        time.sleep(float(os.environ.get('LAB_SECONDS', '0')))
+        self.y = self.src.x
+"""
 
 
 def activated(compdb, file):
@@ -46,6 +51,21 @@ def until(condition, seconds=60):
 def res(said):
     """Return rows, pending and reserved of Res in what `status --json` says."""
     return next((t["rows"], t["pending"], t["reserved"]) for t in said.json["tables"] if t["table"] == "Res")
+
+
+def began(file):
+    """Count the makes of Res that have begun."""
+    return len(list(file.parent.glob("began_*")))
+
+
+def hears(process, words):
+    """Wait until a process has logged these words; read no further, so that `communicate` answers with the rest."""
+    said = b""
+    while words.encode() not in said:
+        ready, _, _ = select.select([process.stderr], [], [], 60)
+        more = os.read(process.stderr.fileno(), 1) if ready else b""
+        assert more, f"it was not said: {said.decode()}"
+        said += more
 
 
 def children(pid):
@@ -147,7 +167,7 @@ def test_a_process_that_cannot_work_says_why_in_a_line(compdb, active):
 
 def test_a_process_that_dies_is_replaced_and_its_keys_are_made(compdb, active):
     with process("worker", "--processes", "2", LAB_SECONDS="1") as crew:
-        until(lambda: res(compdb("status", "--json"))[2] >= 2)
+        until(lambda: began(active) >= 2)
         first = children(crew.pid)
         os.kill(first[0], signal.SIGKILL)
         until(lambda: set(children(crew.pid)) - set(first))
@@ -160,7 +180,7 @@ def test_a_process_that_dies_is_replaced_and_its_keys_are_made(compdb, active):
 
 def test_sigterm_drains_all_even_when_they_hear_it_themselves(compdb, active):
     with process("worker", "--processes", "2", "--forever", LAB_SECONDS="1.5") as crew:
-        until(lambda: res(compdb("status", "--json"))[2] >= 2)
+        until(lambda: began(active) >= 2)
         for pid in [crew.pid, *children(crew.pid)]:  # as systemd and Slurm do
             os.kill(pid, signal.SIGTERM)
         _, err = crew.communicate(timeout=60)
@@ -172,9 +192,9 @@ def test_sigterm_drains_all_even_when_they_hear_it_themselves(compdb, active):
 
 def test_a_second_sigterm_ends_them_at_once(compdb, active):
     with process("worker", "--processes", "2", LAB_SECONDS="100") as crew:
-        until(lambda: res(compdb("status", "--json"))[2] >= 2)
+        until(lambda: began(active) >= 2)
         crew.terminate()
-        time.sleep(0.5)
+        hears(crew, "SIGTERM: the makes that run end")
         assert crew.poll() is None
         crew.terminate()
         crew.communicate(timeout=30)

@@ -14,6 +14,10 @@ import sqlalchemy as sa
 
 import compdb as cdb
 from compdb import Key, Mapped
+from compdb.jobs import worker
+
+if "LAB_MACHINE" in os.environ:
+    worker.machine = lambda: os.environ["LAB_MACHINE"]
 
 
 class Lab(cdb.Pipeline, lease=float(os.environ.get("LAB_LEASE", "120"))):

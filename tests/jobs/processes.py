@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import select
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -82,6 +84,49 @@ def logs_of(processes, timeout=120):
         return [errors for _, errors in readers.map(lambda process: process.communicate(timeout=timeout), processes)]
 
 
+def hears(process, words, seconds=60):
+    """Wait until a process has logged these words; read no further, so that `communicate` answers with the rest."""
+    said, deadline = b"", time.monotonic() + seconds
+    while words.encode() not in said:
+        ready, _, _ = select.select([process.stderr], [], [], max(0, deadline - time.monotonic()))
+        more = os.read(process.stderr.fileno(), 1) if ready else b""
+        assert more, f"it was not said: {said.decode()}"
+        said += more
+
+
+@contextlib.contextmanager
+def frozen_while(process, module, holds):
+    """Stop a process where `holds` does and, on SQLite, where it has not the one lock that there is; let it run at the end."""
+    while True:
+        until(holds)
+        process.send_signal(signal.SIGSTOP)
+        until(lambda: stopped(process.pid))
+        if holds() and writable(module):
+            break
+        process.send_signal(signal.SIGCONT)
+    yield
+    process.send_signal(signal.SIGCONT)
+
+
+def stopped(pid):
+    """Say whether a process is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def writable(module):
+    """Say whether anybody can write, who may have to wait for one who is quick."""
+    database = database_of(module.Res.__table__)
+    if database.engine.dialect.name != "sqlite":
+        return True
+    with contextlib.closing(sqlite3.connect(database.engine.url.database, timeout=0.5)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        connection.rollback()
+    return True
+
+
 def until(condition, seconds=60):
     """Wait for a condition; fail if it does not come."""
     deadline = time.monotonic() + seconds
@@ -99,17 +144,28 @@ def whole(module, count=N):
 
 def accounted(module, count=N):
     """Say that each key has its whole result and no job, or a job and nothing of a result, at one moment."""
-    with module.Lab.transaction():
-        made = {row["k"] for row in module.Res.to_dicts()}
-        parts = [row["k"] for row in module.Res.P.to_dicts()]
-        jobs = {row["k"] for row in module.Res.jobs.to_dicts()}
+    tables = [module.Res.__table__, module.Res.P.__table__, jobs_of(module.Res.__table__).table]
+    with database_of(module.Res.__table__).snapshot() as connection:  # a server may still be at the COMMIT of one who is dead
+        made, parts, jobs = ([row.k for row in connection.execute(sa.select(t.c.k))] for t in tables)
+    made, jobs = set(made), set(jobs)
     assert sorted(parts) == sorted([*made, *made])
     assert not made & jobs
     assert made | jobs == set(range(count))
 
 
-def alive(module):
-    """Count the workers whose lease runs."""
+def alive(module, process=None):
+    """Count the workers whose lease runs, or those of one process."""
     table = jobs_of(module.Res.__table__).workers
+    query = sa.select(sa.func.count()).select_from(table).where(table.c.lease_until > utcnow())
+    if process is not None:
+        query = query.where(table.c.pid == process.pid)
     with database_of(module.Res.__table__).reading() as connection:
-        return connection.scalar(sa.select(sa.func.count()).select_from(table).where(table.c.lease_until > utcnow()))
+        return connection.scalar(query)
+
+
+def free(module):
+    """Return the reserved keys that nobody has locked."""
+    jobs = jobs_of(module.Res.__table__)
+    query = sa.select(jobs.table.c.k).where(jobs.c["status"] == "reserved").with_for_update(skip_locked=True)
+    with module.Lab.transaction() as session:
+        return set(session.scalars(query))

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 import compdb as cdb
 from compdb.database import database_of
-from compdb.jobs import Ledger, Queue, jobs_of
+from compdb.jobs import Ledger, Queue, Worker, jobs_of
 from compdb.jobs import worker as workers
 from compdb.populate.serial import run_keys
 
@@ -177,6 +177,44 @@ def test_a_heartbeat_keeps_a_short_lease_alive(url):
     Lab.behaviour[1] = long
     assert Lab.Res.populate(reserve_jobs=True)["success_count"] == 2
     assert set(stolen) == {0}
+
+
+@pytest.mark.parametrize("url", ["mysql", "postgresql"], indirect=True)
+def test_heartbeats_go_past_the_transaction_of_a_make(url):
+    Lab = pipeline(lease=1.2)
+    Lab.activate(url)
+    Lab.Src.insert({"k": i, "x": 0.0} for i in range(2))
+    workers, database = jobs_of(Lab.Res.__table__).workers, database_of(Lab.Res.__table__)
+    query = sa.select(workers.c.lease_until)
+
+    def lease():
+        with database.connect(database.reader) as connection:
+            return connection.scalar(query)
+
+    def direct():
+        with Lab.transaction() as session:
+            session.execute(sa.update(Lab.Res.__table__).values(y=0.0))
+            before, deadline = lease(), time.monotonic() + 30
+            while lease() == before:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+    Lab.behaviour[1] = direct
+    assert Lab.Res.populate(reserve_jobs=True)["success_count"] == 2
+
+
+def test_a_worker_whose_heartbeat_could_not_write_takes_nothing_from_itself(lab, monkeypatch):
+    """A make that holds the one lock of SQLite for longer than the lease, or the one connection of a database in memory."""
+    monkeypatch.setattr(Worker, "_beat", lambda self: self._ended.wait())
+    lab.Res.jobs.refresh()
+    jobs = queue(lab.Res)
+    with Worker(jobs.database, jobs, 0.2) as a:
+        assert len(jobs.reserve(a.about, 3)) == 3
+        while not jobs._any(jobs._orphans()):
+            time.sleep(0.05)
+        assert a.look(now=True) == 0
+        assert len(lab.Res.jobs.reserved) == 3
+    assert len(lab.Res.jobs.pending) == N
 
 
 def test_a_worker_that_was_taken_for_dead_comes_back_with_its_next_heartbeat(lab):
@@ -383,6 +421,53 @@ def test_a_zombie_cannot_commit_while_another_worker_has_its_key(lab):
     assert run(lab.Res, slow).success == 0
     assert len(lab.Res) == 0
     assert run(lab.Res, taken).success == 1
+
+
+@pytest.mark.parametrize("form", ["direct", "in three parts", "through the row", "skip"])
+def test_a_zombie_keeps_nothing_whatever_the_form_of_its_make(lab, form):
+    class Other(cdb.Computed, lab):
+        src: cdb.Key[lab.Src]
+        y: cdb.Mapped[float]
+
+        if form == "in three parts":
+
+            def make_fetch(self, key):
+                return (1.0,)
+
+            def make_compute(self, key, y):
+                return (y,)
+
+            def make_insert(self, key, y):
+                self.insert1({**key, "y": y})
+
+        else:
+
+            def make(self, key):
+                if form == "skip":
+                    return cdb.skip("no light")
+                if form == "direct":
+                    with lab.transaction():
+                        self.insert1({**key, "y": 1.0})
+                        assert len(Other & key) == 1
+                else:
+                    self.y = 1.0
+                return None
+
+    lab.activate()
+    Other.jobs.refresh(lab.Src & "k = 0")
+    a, b = worker(Other), worker(Other)
+    slow = queue(Other).reserve(a.about, 1)
+    expire(Other, a)
+    queue(Other).rescue()
+    taken = queue(Other).reserve(b.about, 1)
+    outcome = run(Other, slow)
+    assert (outcome.success, outcome.errors) == (0, [])
+    assert len(Other) == 0
+    assert Other.jobs.fetch1("status") == "reserved"
+    outcome = run(Other, taken)
+    assert outcome.errors == []
+    assert len(Other) == (form != "skip")
+    assert Other.jobs.progress()["total"] == Other.jobs.progress()["ignore"] == (form == "skip")
 
 
 def test_a_zombie_cannot_fail_a_key_that_another_worker_has(lab):

@@ -83,6 +83,28 @@ def test_reserve_rescue_and_completion_use_an_index(many):
         assert not walks(plan), f"{statement}\n{plan}"
 
 
+def test_refresh_looks_each_key_up_and_reads_no_table_twice(many):
+    """All keys have to be read; what each is looked up in has an index, or is read once and hashed."""
+    many.Src.insert({"k": k, "x": 0.0} for k in range(MANY, MANY + 5))
+    answers = []
+    for statement, plan in plans(many.Res, lambda: answers.append(many.Res.jobs.refresh())):
+        assert not walks_again(plan), f"{statement}\n{plan}"
+    (many.Src & f"k >= {MANY + 3}").delete(prompt=False)
+    many.Src.insert({"k": k, "x": 0.0} for k in range(MANY + 3, MANY + 5))
+    few = many.Src & f"k >= {MANY}"
+    for statement, plan in plans(many.Res, lambda: answers.append(many.Res.jobs.refresh(few))):
+        assert not walks_again(plan), f"{statement}\n{plan}"
+        assert "INSERT" not in statement or not walks(plan), f"{statement}\n{plan}"
+    assert [answer["added"] for answer in answers] == [5, 2]
+
+
+def walks_again(plan):
+    """Say whether a plan walks a table for each row of another."""
+    if costs := re.findall(r"cost=\S+?\.\.(\S+)", plan):
+        return max(map(float, costs)) > MANY  # pages and rows; a walk for each row of 100,000 costs 10^8 at least
+    return len(re.findall(r"\bSCAN (?!CONSTANT)| (?:ALL|index) ", plan)) > 1
+
+
 def test_a_reservation_costs_the_same_however_many_jobs_wait(many):
     q, me = queue(many.Res), worker(many.Res)
     q.reserve(me.about, 50)

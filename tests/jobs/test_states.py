@@ -1,17 +1,20 @@
 """Jobs and their states: refresh, errors, ignored keys, retries, what is kept, and what is shown (design 7)."""
 
+import datetime as dt
 import json
 import logging
 import threading
 import time
+import uuid
 
 import pytest
 import sqlalchemy as sa
 
 import compdb as cdb
 from compdb import Key, Mapped, dag
+from compdb.database import database_of
 from compdb.dialects import utcnow
-from compdb.jobs import jobs_of
+from compdb.jobs import Queue, jobs_of
 
 from .conftest import N, fail, pipeline, queue
 
@@ -26,6 +29,44 @@ def test_refresh_makes_a_job_of_every_pending_key_once(lab):
     assert lab.Res.jobs.refresh()["added"] == 0
     assert counts(lab.Res) == {"pending": N - 3, "total": N - 3}
     assert len(lab.Res.jobs.pending & (lab.Src & "x > 5")) == N - 6
+
+
+def test_refresh_is_one_insert_however_many_keys_there_are(lab):
+    sent = []
+    sa.event.listen(database_of(lab.Res.__table__).engine, "before_cursor_execute", lambda c, cursor, s, *_: sent.append(s))
+    lab.Res.jobs.refresh()
+    inserts = [" ".join(s.split()).replace("`", "") for s in sent if "INSERT INTO" in s]
+    assert len(inserts) == 1
+    assert inserts[0].startswith("INSERT INTO res__jobs (k, status, priority, scheduled_time) SELECT")
+    assert len(lab.Res.jobs) == N
+
+
+def test_one_looks_for_new_keys_at_a_time(lab, monkeypatch):
+    looking, most, refresh = [], [], Queue.refresh
+    barrier = threading.Barrier(3)
+
+    def watched(self, *arguments, **options):
+        looking.append(1)
+        most.append(len(looking))
+        time.sleep(0.1)
+        try:
+            return refresh(self, *arguments, **options)
+        finally:
+            looking.pop()
+
+    def look():
+        barrier.wait()
+        added.append(lab.Res.jobs.refresh()["added"])
+
+    monkeypatch.setattr(Queue, "refresh", watched)
+    added = []
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(added) == [0, 0, N]
+    assert max(most) == 1
 
 
 def test_refresh_takes_out_jobs_whose_result_is_there_and_whose_key_is_gone(lab):
@@ -56,6 +97,31 @@ def test_an_error_is_kept_with_its_traceback_and_its_deletion_makes_the_key_pend
     lab.behaviour.clear()
     assert lab.Res.jobs.errors.delete() == 1
     assert lab.Res.populate(reserve_jobs=True)["success_count"] == 1
+
+
+def test_the_traceback_of_a_key_that_the_database_refuses_tells_of_no_other(url):
+    class Lab(cdb.Pipeline):
+        """Results of which the database takes the small ones."""
+
+    class Src(cdb.Manual, Lab):
+        k: Key[int]
+
+    class Res(cdb.Computed, Lab):
+        src: Key[Src]
+        y: Mapped[int]
+        __table_args__ = (sa.CheckConstraint("y < 5", name="small"),)
+
+        def make(self, key):
+            self.insert1({**key, "y": key["k"]})
+
+    Lab.activate(url)
+    Src.insert({"k": k} for k in range(7))
+    assert Res.populate(reserve_jobs=True, suppress_errors=True)["success_count"] == 5
+    for job in Res.jobs.errors:
+        assert job["error_message"].startswith("ConstraintError: Res: a row breaks a constraint")
+        assert "test_states.py" in job["error_stack"].partition("inserted at ")[2]  # the line of the insert
+        assert "During handling" not in job["error_stack"]  # of what failed the window
+        assert f"make({{'k': {job['k']}}})" in job["error_stack"]
 
 
 def test_an_error_that_is_raised_is_kept_too_and_the_other_keys_are_given_back(lab):
@@ -230,6 +296,28 @@ def test_a_job_by_hand_is_reserved_completed_or_failed(lab):
         lab.Res.jobs.ignore({})
 
 
+def test_a_job_that_is_completed_by_hand_is_kept_where_the_pipeline_says_so(url):
+    Lab = pipeline(keep_completed=True)
+    Lab.activate(url)
+    Lab.Src.insert({"k": i, "x": float(i)} for i in range(3))
+    Lab.Res.jobs.refresh()
+    assert Lab.Res.jobs.reserve({"k": 1})
+    Lab.Res.insert1({"k": 1, "y": 1.0}, allow_direct_insert=True)
+    Lab.Res.jobs.complete({"k": 1})
+    assert counts(Lab.Res) == {"pending": 2, "success": 1, "total": 3}
+    assert Lab.Res.jobs.completed.fetch1("k", "worker_id") == (1, None)
+    assert Lab.Res.populate(reserve_jobs=True)["success_count"] == 2
+
+
+def test_the_jobs_of_all_tables_are_for_reading(lab):
+    lab.Res.jobs.refresh()
+    with pytest.raises(cdb.CompdbError):
+        lab.jobs.delete(prompt=False)
+    with pytest.raises(cdb.CompdbError):
+        lab.jobs.insert1({"table_name": "res"})
+    assert len(lab.Res.jobs) == N
+
+
 def test_the_jobs_of_all_tables_are_one_relation(lab):
     class Twice(cdb.Computed, lab):
         res: Key[lab.Res]
@@ -244,6 +332,7 @@ def test_the_jobs_of_all_tables_are_one_relation(lab):
     Twice.jobs.refresh()
     found = lab.jobs.to_dicts()
     assert [(j["table_name"], json.loads(j["key"])) for j in found if j["status"] == "error"] == [("res", {"k": 3})]
+    assert "in fail" in next(j["error_stack"] for j in found if j["status"] == "error")
     assert len(lab.jobs & "table_name = 'twice' and status = 'pending'") == N - 1
 
 
@@ -281,6 +370,37 @@ def test_the_key_of_a_jobs_table_is_typed_as_the_key_of_its_table(url):
     assert Scan.jobs.to_dicts()[0]["job_status"] == "pending"
     assert Scan.populate(reserve_jobs=True)["success_count"] == 2
     assert len(Scan) == 4
+
+
+def test_the_database_itself_keeps_the_types_of_keys_and_takes_jobs_away_with_their_source(url):
+    class Lab(cdb.Pipeline):
+        """Keys of several types."""
+
+    class Visit(cdb.Manual, Lab):
+        who: Key[str]
+        day: Key[dt.date]
+        at: Key[dt.datetime]
+        site: Key[uuid.UUID]
+
+    class Scan(cdb.Computed, Lab):
+        visit: Key[Visit]
+        y: Mapped[float]
+
+        def make(self, key):
+            self.y = 0.0
+
+    Lab.activate(url)
+    rows = [{"who": w, "day": "2026-01-02", "at": "2026-01-02 03:04:05.678901", "site": uuid.UUID(int=7)} for w in ("a", "A", "a ")]
+    Visit.insert(rows)
+    Scan.jobs.refresh()
+    assert len(Scan.jobs) == 3
+    inspector = sa.inspect(database_of(Scan.__table__).engine)
+    own, mine = ({c["name"]: repr(c["type"]) for c in inspector.get_columns(t)} for t in ("scan", "scan__jobs"))
+    assert {name: mine[name] for name in ("who", "day", "at", "site")} == {n: own[n] for n in ("who", "day", "at", "site")}
+    with Lab.transaction() as session:  # past everything that compdb does
+        session.execute(sa.delete(Visit.__table__).where(Visit.__table__.c.who == "A"))
+    assert sorted(job["who"] for job in Scan.jobs) == ["a", "a "]
+    assert Scan.populate(reserve_jobs=True)["success_count"] == 2
 
 
 def test_declaring_again_remakes_the_jobs_table(lab):
