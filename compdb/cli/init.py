@@ -24,7 +24,7 @@ PROJECT = Template("""\
 name = "$name"
 version = "0.1.0"
 requires-python = ">=3.11"
-dependencies = ["compdb"]
+dependencies = ["compdb[cli]"]
 """)
 SETTINGS = Template("""\
 [tool.compdb]
