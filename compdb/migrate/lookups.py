@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from compdb import codecs, types
 from compdb import insert as inserting
 from compdb.errors import shorten
 from compdb.migrate.former import makeable
-from compdb.schema import Difference, Place, Table
+from compdb.schema import Difference, Place, Table, family
 
 __all__ = ["RowChanges", "contents", "differences", "lost_rows", "row_changes"]
 
@@ -24,13 +25,20 @@ MOST = 10_000
 
 @dataclass(frozen=True)
 class RowChanges:
-    """What is to be done to the rows of a lookup; see `op.change_rows`."""
+    """What is to be done to the rows of a lookup; see `op.change_rows`.
+
+    Attributes
+    ----------
+    anew : bool
+        All rows go and all come: the key changes so that they cannot be told by it, or its values are of another kind.
+    """
 
     table: Any
     key: Sequence[str]
     insert: Sequence[Row] = ()
     update: Sequence[tuple[Row, Row, Row]] = ()
     delete: Sequence[Row] = ()
+    anew: bool = False
 
 
 def contents(cls: type[Any], dialect: sa.Dialect) -> list[Row]:
@@ -50,6 +58,7 @@ class _Rows:
     missing: list[Row]
     matched: list[tuple[Row, Row, Row]]  # key, there, declared
     extra: list[Row]
+    anew: bool = False
 
 
 def differences(
@@ -61,7 +70,7 @@ def differences(
         if not declared or ours.place not in there or set(ours.columns) - set(there[ours.place].columns):
             continue
         old = makeable(there[ours.place], ours, connection.dialect)
-        found = _compared(_read(old, ours, {}, connection), declared, ours.key, ours)
+        found = _compared(_read(old, ours, {}, connection), declared, ours.key)
         for row in found.missing:
             yield Difference("lookup", ours.label, f"row {shorten(row)} is not in the database")
         for key, former, new in found.matched:
@@ -98,12 +107,14 @@ def row_changes(
             continue
         old = before.get(ours.place)
         if old is None:
-            up[ours.place] = RowChanges(_clause(ours), ours.key, insert=declared)
+            up[ours.place] = RowChanges(_clause(ours), ours.key, insert=_parents_first(declared, ours))
             continue
         names = renames.get(ours.place, {})
         rows = _read(old, ours, names, connection)
-        key = [n for n in ours.key if n in {names.get(c, c) for c in old.columns}]
-        found = _compared(rows, declared, key, ours)
+        former = {names.get(n, n): c for n, c in old.columns.items()}
+        key = [n for n in ours.key if n in former]
+        kinds = ([family(of[n].type, connection.dialect) for n in key] for of in (former, ours.columns))
+        found = _compared(rows, declared, key, retyped=not operator.eq(*kinds))
         _put(up, down, found, key, ours, old, names)
     return up, down
 
@@ -115,7 +126,7 @@ def lost_rows(gone: Iterable[Table], connection: sa.Connection) -> dict[Place, R
         if table.tier == "lookup":
             rows = _read(table, None, {}, connection)
             if 0 < len(rows) <= MOST:
-                found[table.place] = RowChanges(_clause(table), table.key, insert=rows)
+                found[table.place] = RowChanges(_clause(table), table.key, insert=_parents_first(rows, table))
     return found
 
 
@@ -155,11 +166,11 @@ def _blob(value: Any, ours: Table | None, name: str) -> Any:
     return value
 
 
-def _compared(there: Sequence[Row], declared: Sequence[Row], key: Sequence[str], ours: Table) -> _Rows:
+def _compared(there: Sequence[Row], declared: Sequence[Row], key: Sequence[str], *, retyped: bool = False) -> _Rows:
     known = {tuple(row[n] for n in key): row for row in there}
     wanted = {tuple(row[n] for n in key): row for row in declared}
-    if len(known) < len(there) or len(wanted) < len(declared):  # the key changes so that rows cannot be told by it
-        return _Rows(list(declared), [], list(there))
+    if retyped or len(known) < len(there) or len(wanted) < len(declared):
+        return _Rows(list(declared), [], list(there), anew=True)
     return _Rows(
         [row for values, row in wanted.items() if values not in known],
         [(dict(zip(key, values)), known[values], row) for values, row in wanted.items() if values in known],
@@ -200,10 +211,29 @@ def _put(
             there.append((which, {n: former[n] for n in known}, {n: new[n] for n in differing}))
         if known or gone:
             again.append((back(which), back({n: new[n] for n in known}), back({n: former[n] for n in [*known, *gone]})))
-    if found.missing or there or found.extra:
-        deleted = [{n: row[n] for n in key} for row in found.extra]
-        up[ours.place] = RowChanges(_clause(ours), key, found.missing, there, deleted)
-    if found.missing or again or found.extra:
-        removed = [back({n: row[n] for n in key}) for row in found.missing]
-        extra = [back(row) for row in found.extra]
-        down[ours.place] = RowChanges(_clause(old), [back_names.get(n, n) for n in key], extra, again, removed)
+    missing, extra = _parents_first(found.missing, ours), _parents_first([back(row) for row in found.extra], old)
+    former_key = [back_names.get(n, n) for n in key]
+    if missing or there or extra:
+        deleted = [{n: row[o] for n, o in zip(key, former_key)} for row in reversed(extra)]
+        up[ours.place] = RowChanges(_clause(ours), key, missing, there, deleted, found.anew)
+    if missing or again or extra:
+        removed = [back({n: row[n] for n in key}) for row in reversed(missing)]
+        down[ours.place] = RowChanges(_clause(old), former_key, extra, again, removed, found.anew)
+
+
+def _parents_first(rows: Sequence[Row], table: Table) -> list[Row]:
+    """Return rows so that one to which another of the same table refers stands before it."""
+    links = [(k.columns, k.refers) for k in table.foreign_keys.values() if k.parent == table.place]
+    done: dict[int, Row] = {}
+
+    def visit(row: Row, above: tuple[int, ...] = ()) -> None:
+        for columns, refers in links:
+            wanted = tuple(row.get(n) for n in columns)
+            for parent in rows if None not in wanted else ():
+                if id(parent) not in (*done, *above, id(row)) and tuple(parent.get(n) for n in refers) == wanted:
+                    visit(parent, (*above, id(row)))
+        done.setdefault(id(row), row)
+
+    for row in rows:
+        visit(row)
+    return list(done.values())

@@ -2,7 +2,8 @@
 
 It is asked twice for every revision, once for each direction. The order holds on every database: results that no longer fit go first;
 then the foreign keys that are in the way (a key or a type cannot change under them); then each table changes, its rows are given what
-they lack, and it is made strict again; then come new tables, and the foreign keys; last go tables that nobody wants.
+they lack, and it is made strict again; then come new tables, and the foreign keys; last go tables that nobody wants, and rows of lookups
+to which others referred.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import MigrateOperation, ops
+from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import conv
 
@@ -27,10 +29,12 @@ from compdb.migrate.operations import (
     Inherit,
     Recompute,
 )
-from compdb.schema import Check, Column, ForeignKey, Index, Place, Table, Unique, align, family
+from compdb.schema import Check, Column, ForeignKey, Index, Place, Table, Unique, align
 from compdb.schema.compare import same_column, same_default, same_item, same_type
 
 __all__ = ["Renames", "plan", "renamed"]
+
+_POSTGRESQL: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 State = Mapping[Place, Table]
 Renames = Mapping[Place, Mapping[str, str]]
@@ -76,6 +80,9 @@ class _Change:
     items: list[MigrateOperation] = field(default_factory=list)
     old_keys: list[ForeignKey] = field(default_factory=list)
     new_keys: list[ForeignKey] = field(default_factory=list)
+    cleared: list[MigrateOperation] = field(default_factory=list)
+    refilled: list[MigrateOperation] = field(default_factory=list)
+    leaving: list[MigrateOperation] = field(default_factory=list)
 
     @property
     def strict(self) -> list[MigrateOperation]:
@@ -88,7 +95,7 @@ class _Plan:
         self, before: State, after: State, dialect: sa.Dialect, renames: Renames, rows: Mapping[Place, RowChanges]
     ) -> None:
         self.dialect = dialect
-        self.rows = {place: _rows(changes) for place, changes in rows.items()}
+        self.rows = rows
         self.before = {
             place: align(table, after[place], dialect) if place in after else table
             for place, table in renamed(before, renames).items()
@@ -118,11 +125,13 @@ class _Plan:
         for table in self.new:
             yield from _created(table)
             if table.place in self.rows:
-                yield self.rows[table.place]
+                yield from _rows(self.rows[table.place], "insert")
         for change in changes:
             yield from _batch(change.new, [_create_foreign_key(change.new, key) for key in change.new_keys])
         for table in _children_first(self.gone):
             yield ops.DropTableOp(table.name, schema=table.schema)
+        for change in reversed(changes):
+            yield from change.leaving
         for change in changes:
             yield from self._comment(change)
 
@@ -239,14 +248,36 @@ class _Plan:
                 change.dropped.append(ops.DropColumnOp(new.name, name, schema=new.schema))
         if not change.emptied:
             change.fills = [*self._inherited(change), *change.fills]
-        change.fills += [self.rows[new.place]] if new.place in self.rows else []
+        if new.place in self.rows:
+            self._rows(change, self.rows[new.place])
+
+    def _rows(self, change: _Change, rows: RowChanges) -> None:
+        """Put the changes of a lookup's rows where its constraints, and those that refer to it, allow them."""
+        if rows.anew:
+            change.cleared = _rows(rows, "delete")
+            change.refilled = _rows(replace(rows, key=change.new.key), "insert")
+        elif set(change.old.key) != set(change.new.key):
+            change.fills += _rows(rows, "delete", "update")
+            change.refilled = _rows(replace(rows, key=change.new.key), "insert")
+        elif rows.delete and self._is_held(change.new.place):
+            change.fills += [*_rows(rows, "insert"), *_rows(rows, "update")]
+            change.leaving = _rows(rows, "delete")
+        else:
+            change.fills += _rows(rows, "insert", "update", "delete")
+
+    def _is_held(self, place: Place) -> bool:
+        """Tell whether rows that go may be referred to until the end: by a lookup whose rows change, or by a table that goes."""
+        return any(
+            key.parent == place and (child in self.rows or child not in self.after)
+            for child, table in self.before.items()
+            for key in table.foreign_keys.values()
+        )
 
     def _added(self, change: _Change, column: Column) -> None:
         table = change.new
         free = column.nullable or column.made_default is not None or column.computed is not None or column.autoincrement
-        free = free or (
-            change.emptied and set(change.old.key) != set(change.new.key)
-        )  # no rows, and made anew on SQLite
+        emptied = change.emptied or (table.place in self.rows and self.rows[table.place].anew)
+        free = free or (emptied and set(change.old.key) != set(change.new.key))  # no rows, and made anew on SQLite
         loose = column if free else replace(column, nullable=True)
         change.loosen.append(ops.AddColumnOp(table.name, _made(loose, key=False), schema=table.schema))
         if free:
@@ -287,9 +318,8 @@ class _Plan:
         more: dict[str, Any] = {"existing_autoincrement": True} if new.autoincrement else {}
         if not same_type(old, new, self.dialect):
             more["modify_type"] = new.type
-            if family(old.type, self.dialect) != family(new.type, self.dialect):
-                spelled = new.type.compile(postgresql.dialect())  # type: ignore[no-untyped-call]
-                more["postgresql_using"] = f'"{new.name}"::{spelled.partition(" COLLATE ")[0]}'
+            if using := _cast(old, new):
+                more["postgresql_using"] = using
         if old.nullable != new.nullable:
             more["modify_nullable"] = new.nullable
         if not same_default(old, new):
@@ -311,6 +341,7 @@ class _Plan:
 
     def _altered(self, change: _Change) -> Iterator[MigrateOperation]:
         table = change.new
+        yield from change.cleared
         if change.renames:
             yield from _batch(table, change.drops)
             for old_name, new_name in change.renames.items():
@@ -326,12 +357,13 @@ class _Plan:
                     existing_comment=column.comment,
                 )
             change.drops = []
-        if not change.fills:
+        if change.fills:
+            yield from _batch(table, [*change.drops, *change.loosen])
+            yield from change.fills
+            yield from _batch(table, change.strict)
+        else:
             yield from _batch(table, [*change.drops, *change.loosen, *change.strict])
-            return
-        yield from _batch(table, [*change.drops, *change.loosen])
-        yield from change.fills
-        yield from _batch(table, change.strict)
+        yield from change.refilled
 
     def _comment(self, change: _Change) -> Iterator[MigrateOperation]:
         old, new = change.old, change.new
@@ -353,6 +385,21 @@ def _batch(table: Table, operations: Sequence[MigrateOperation]) -> Iterator[Mig
 
 def _drop(table: Table, item: ForeignKey | Unique | Check, kind: str) -> MigrateOperation:
     return ops.DropConstraintOp(conv(item.stored or item.name), table.name, type_=kind, schema=table.schema)
+
+
+def _cast(old: Column, new: Column) -> str | None:
+    """Return what PostgreSQL has to be told to turn values of one type into another; None where it knows, or cannot."""
+    try:
+        former, spelled = (c.type.compile(_POSTGRESQL).partition(" COLLATE ")[0] for c in (old, new))
+    except exc.CompileError:
+        return None
+    kinds = {former.partition("(")[0], spelled.partition("(")[0]}
+    if len(kinds) == 1:
+        return None
+    through = (
+        "::INTEGER" if "BOOLEAN" in kinds and kinds & {"BIGINT", "SMALLINT"} else ""
+    )  # the one it casts from and to
+    return f'"{new.name}"{through}::{spelled}'
 
 
 def _create_foreign_key(table: Table, key: ForeignKey) -> MigrateOperation:
@@ -391,8 +438,10 @@ def _created(table: Table) -> Iterator[MigrateOperation]:
         yield _create_index(table, index)
 
 
-def _rows(changes: RowChanges) -> ChangeRows:
-    return ChangeRows(changes.table, changes.key, changes.insert, changes.update, changes.delete)
+def _rows(changes: RowChanges, *parts: str) -> list[MigrateOperation]:
+    """Return the operation that does these parts of the changes, if there is anything to do."""
+    chosen = {part: getattr(changes, part) for part in parts if getattr(changes, part)}
+    return [ChangeRows(changes.table, changes.key, **chosen)] if chosen else []
 
 
 def _check(condition: Any, name: str) -> sa.CheckConstraint:

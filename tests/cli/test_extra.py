@@ -15,7 +15,9 @@ CORE = {"sqlalchemy", "alembic", "numpy", "msgpack", "rich"}
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", WITHOUT + code], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT + code], capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def names(requirements: list[str]) -> set[str]:

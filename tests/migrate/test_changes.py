@@ -1,6 +1,8 @@
 """Every change of a pipeline is found, made, and taken back, on every database; and then there is nothing more to find."""
 
+import datetime
 import enum
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -144,6 +146,17 @@ def _(lab, new):
             cage: Mapped[str | None] = mapped_column(sa.String(30))
         else:
             cage: Mapped[int | None]
+
+
+@change("types of another kind", "type", "postgresql_using=")
+def _(lab, new):
+    class Subject(cdb.Manual, lab):
+        subject_id: Key[int]
+        settings: Mapped[dict | None] if new else Mapped[str | None]
+        tagged: Mapped[bool | None] if new else Mapped[int | None]
+        tag: Mapped[uuid.UUID | None] if new else Mapped[str | None]
+        born: Mapped[datetime.datetime | None] if new else Mapped[datetime.date | None]
+        weight: Mapped[float | None] if new else Mapped[int | None]
 
 
 @change("length made longer", "type", "type_=types.portable(sa.String(length=64))")
