@@ -11,9 +11,9 @@ A table that compdb declares carries its facts in `Table.info`: `tier`, `label` 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -33,12 +33,15 @@ __all__ = [
     "master",
     "origin",
     "parents",
+    "parents_first",
     "parts",
     "paths",
     "register",
     "tier",
     "topological",
 ]
+
+R = TypeVar("R", bound=Mapping[str, Any])
 
 AUTO_TIERS = ("imported", "computed")
 """The tiers that populate fills."""
@@ -318,3 +321,33 @@ def paths(start: sa.Table, end: sa.Table) -> list[list[Edge]]:
 
     above = {t: set(ancestors(t)) for t in [start, *ancestors(start)]}
     return sorted(walk(start, frozenset([start])), key=len)
+
+
+def parents_first(table: sa.Table, rows: Sequence[R]) -> list[R]:
+    """Return `rows` of a table, which may refer to itself, with every parent before its children, otherwise in their order.
+
+    Rows in a circle stay as they are.
+    """
+    above: list[dict[int, int]] = []  # row -> the row that it refers to, for each foreign key of the table to itself
+    for edge in parents(table):
+        if edge.parent is table:
+            places: dict[tuple[Any, ...], int] = {}
+            for i, row in enumerate(rows):
+                places.setdefault(tuple(row.get(theirs) for _, theirs in edge.pairs), i)
+            values = [tuple(row.get(mine) for mine, _ in edge.pairs) for row in rows]
+            above.append({i: places[v] for i, v in enumerate(values) if None not in v and v in places})
+    if all(parent <= i for near in above for i, parent in near.items()):
+        return list(rows)
+    ordered: list[R] = []
+    met: set[int] = set()
+    for start in range(len(rows)):
+        path = [] if start in met else [start]
+        met.add(start)
+        while path:
+            parent = next((p for near in above if (p := near.get(path[-1])) is not None and p not in met), None)
+            if parent is None:
+                ordered.append(rows[path.pop()])
+            else:
+                met.add(parent)
+                path.append(parent)
+    return ordered

@@ -84,6 +84,7 @@ def _write(source: sa.Connection, target: Database, tables: list[sa.Table], clos
     counts = {}
     with target.transaction() as session:
         connection = session.connection(execution_options={"schema_translate_map": schemas} if schemas else {})
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")  # a row may refer to a later one of its own table
         for metadata in dict.fromkeys(t.metadata for t in tables):
             metadata.create_all(connection, [t for t in tables if t.metadata is metadata], checkfirst=False)
         notes.write(connection, tables)
@@ -91,8 +92,7 @@ def _write(source: sa.Connection, target: Database, tables: list[sa.Table], clos
             if not closed.get(table):
                 continue
             for rows in _rows(source, table, list(closed[table])):
-                for batch in _parents_first(table, rows):
-                    connection.execute(table.insert(), batch)
+                connection.execute(table.insert(), rows)
             counts[dag.label(table)] = len(closed[table])
     target.dispose()
     return counts
@@ -217,25 +217,6 @@ def _encoded(table: sa.Table, row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _parents_first(table: sa.Table, rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Yield rows of a table that refers to itself so that each comes after the row it refers to."""
-    loops = [e for e in dag.parents(table) if e.parent is table]
-    if not loops:
-        yield rows
-        return
-    waiting = rows
-    while waiting:
-        missing = {tuple(r[t] for _, t in e.pairs) for e in loops for r in waiting}
-        ready = [r for r in waiting if not any(_refers(r, e, missing) for e in loops)] or waiting
-        yield ready
-        waiting = [r for r in waiting if not any(r is x for x in ready)]
-
-
-def _refers(row: dict[str, Any], edge: dag.Edge, missing: set[Key]) -> bool:
-    value = tuple(row[m] for m, _ in edge.pairs)
-    return value in missing and value != tuple(row[t] for _, t in edge.pairs)
-
-
 # ---------------------------------------------------------------- back
 
 
@@ -296,8 +277,7 @@ def _merge_table(
                 )
                 conflicts.append(f"{dag.label(table)} {dict(zip(names, key))}: {told}")
     if missing and not conflicts:
-        for batch in _parents_first(table, missing):
-            database.dialect.insert_rows(target, table, batch)
+        database.dialect.insert_rows(target, table, dag.parents_first(table, missing))
     return len(missing)
 
 

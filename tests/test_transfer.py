@@ -107,3 +107,15 @@ def test_an_export_overwrites_no_file(lab, tmp_path):
     assert (tmp_path / "a.db").read_text() == "precious"
     with pytest.raises(cdb.CompdbError, match="no file"):
         Lab.merge(tmp_path / "none.db")
+
+
+def test_a_self_reference_over_many_rows_travels_both_ways(lab, tmp_path):
+    Subject.insert(
+        {"subject_id": f"n{i:04}", "species": "rat", "mother_id": f"n{i + 1:04}" if i < 499 else None}
+        for i in range(500)
+    )
+    chain = Subject & "subject_id LIKE 'n%'"
+    assert chain.export(tmp_path / "chain.db")["Subject"] == 500
+    chain.delete(prompt=False)
+    assert Lab.merge(tmp_path / "chain.db") == {"Subject": 500}
+    assert (Subject & {"subject_id": "n0000"}).fetch1("mother_id") == "n0001"

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 
+from compdb import dag
 from compdb.algebra import Relation
 from compdb.database import Database
 from compdb.errors import InvalidValue
@@ -33,7 +34,7 @@ def store(database: Database, table: sa.Table, batches: Sequence[Batch], mode: M
     try:
         with database.transaction() as session:
             connection = session.connection()
-            if len(batches) > 1 and facts(table).refers_to_itself:
+            if facts(table).refers_to_itself:
                 write(database, connection, table, rows_of(batches), mode)
                 return
             for batch in batches:
@@ -53,7 +54,9 @@ def _send(database: Database, connection: sa.Connection, table: sa.Table, batch:
 
 
 def write(database: Database, connection: sa.Connection, table: sa.Table, rows: Sequence[Row], mode: Mode) -> None:
-    """Send checked rows in the order given, those with the same attributes together."""
+    """Send checked rows in the order given, parents before children, those with the same attributes together."""
+    if facts(table).refers_to_itself:
+        rows = dag.parents_first(table, rows)
     for _, group in itertools.groupby(rows, key=tuple):
         database.dialect.insert_rows(
             connection, table, list(group), skip_duplicates=mode == "skip", replace=mode == "replace"
