@@ -145,10 +145,10 @@ class _Flight:
         patience = None if hasattr(self.executor, "recall") else 30.0
         try:
             self.call_back(0)
-            for future in self.batches:
-                future.cancel()
-            wait(self.batches, timeout=patience)
+            # one that is cancelled is over for us; an executor may never say so, and dask does not
+            running = [future for future in self.batches if not future.cancel()]
+            wait(running, timeout=patience)
         except (KeyboardInterrupt, SystemExit):
             self.interrupt()
-            wait(self.batches, timeout=30)
+            wait([future for future in self.batches if not future.cancel()], timeout=30)
             raise

@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import wait
+from concurrent.futures import Executor, Future, wait
 
 import pytest
 
-from compdb.executors import posts
+from compdb.executors import futures, posts
 from compdb.executors.futures import Batches, in_executor
 from compdb.executors.processes import NeverBegan, Processes, WorkerDied
 
@@ -203,3 +203,33 @@ def test_keys_that_come_back_are_done_by_another():
 
 def slow_at_three(keys):
     return steps([4.0 if key["k"] == 3 else 0.0 for key in keys])
+
+
+class Dreaming(Executor):
+    """It never says what becomes of anything but the first batch, not even of what is cancelled; dask is like that."""
+
+    def __init__(self):
+        self.futures = []
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.futures.append(Future())
+        if len(self.futures) == 1:
+            self.futures[0].set_result(fn(*args, **kwargs))
+        return self.futures[-1]
+
+
+def test_what_is_cancelled_is_not_waited_for(monkeypatch):
+    waited = []
+
+    def note(some, **options):
+        waited.extend(some)
+        return wait(some, **options)
+
+    dreaming = Dreaming()
+    run = in_executor(dreaming, len, Batches([{"k": i} for i in range(20)]))
+    assert next(run) == ([{"k": 0}], 1)
+    monkeypatch.setattr(futures, "wait", note)
+    run.close()
+    assert waited == []
+    assert len(dreaming.futures) > 1
+    assert all(future.cancelled() for future in dreaming.futures[1:])
