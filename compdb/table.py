@@ -66,7 +66,8 @@ class TableMeta(DeclarativeAttributeIntercept):
 
     def __mul__(cls: type[T], other: Any) -> Relation[Any]:
         """Join on namesakes of common lineage."""
-        return _relation(cls).join(other)
+        found: Relation[Any] = _relation(cls) * other
+        return found
 
     def __add__(cls: type[T], other: Any) -> Relation[Any]:
         """Unite."""
@@ -155,7 +156,8 @@ class Table(metaclass=TableMeta):
         return _relation(type(self)).__sub__(condition)
 
     def __mul__(self, other: Any) -> Relation[Any]:
-        return _relation(type(self)).join(other)
+        found: Relation[Any] = _relation(type(self)) * other
+        return found
 
     def __add__(self, other: Any) -> Relation[Any]:
         return _relation(type(self)).__add__(other)
@@ -259,6 +261,11 @@ class Table(metaclass=TableMeta):
         return _relation(cls).to_arrow(order_by=order_by, limit=limit, offset=offset)
 
     @classmethod
+    def __arrow_c_stream__(cls, requested_schema: object | None = None) -> object:
+        """Stream all rows to whatever speaks Arrow; see `Relation.__arrow_c_stream__`."""
+        return _relation(cls).__arrow_c_stream__(requested_schema)
+
+    @classmethod
     def keys(cls, *, order_by: Any = None, limit: int | None = None, offset: int | None = None) -> list[dict[str, Any]]:
         """Fetch the primary keys as dicts; see `Relation.keys`."""
         return _relation(cls).keys(order_by=order_by, limit=limit, offset=offset)
@@ -301,9 +308,9 @@ class Table(metaclass=TableMeta):
         return _relation(cls).sql()
 
     @classmethod
-    def preview(cls, limit: int = 12) -> str:
-        """Return a table of the first rows as text."""
-        return _relation(cls).preview(limit)
+    def preview(cls, limit: int = 12, width: int | None = None) -> str:
+        """Return a table of the first rows as text; see `Relation.preview`."""
+        return _relation(cls).preview(limit, width)
 
     # ------------------------------------------------------------ writing
 

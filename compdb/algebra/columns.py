@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import sqlalchemy as sa
-from sqlalchemy.sql import visitors
+from sqlalchemy.sql import operators, visitors
 
 from compdb import dag
+from compdb.algebra.values import python_value
+from compdb.dialects.listed import MANY, listed
 from compdb.errors import RestrictionError, UnknownAttribute
 
 if TYPE_CHECKING:
@@ -27,10 +29,10 @@ __all__ = ["attribute_of", "has_select", "has_text", "rewrite", "verbatim"]
 E = TypeVar("E", bound=sa.ClauseElement)
 
 
-def verbatim(sql: str) -> sa.ColumnElement[Any]:
+def verbatim(sql: str, type_: sa.types.TypeEngine[Any] | None = None) -> sa.ColumnElement[Any]:
     """Return SQL by the author as an expression that passes unharmed: `:name`, `%` and `::int` mean what the database says."""
     end = "\n)" if "--" in sql else ")"  # a trailing comment must not swallow the parenthesis
-    return sa.literal_column(f"({sql.strip()}{end}")
+    return sa.literal_column(f"({sql.strip()}{end}", type_)
 
 
 def _outside_selects(clause: sa.ClauseElement) -> Iterator[visitors.ExternallyTraversible]:
@@ -108,6 +110,10 @@ def rewrite(relation: Relation[Any], clause: E) -> E:
             return _rewrite_select(relation, element)
         if _is_source(element):
             return element
+        if isinstance(element, sa.BindParameter):
+            return _bound(element)
+        if isinstance(element, sa.BinaryExpression) and _is_long(element):
+            return _listed(rewrite(relation, element.left), element)
         if not isinstance(element, sa.ColumnClause) or element.is_literal:
             return None
         attribute = attribute_of(relation, element)
@@ -130,6 +136,8 @@ def _rewrite_select(
             return _rewrite_select(relation, element, own)
         if _is_source(element):
             return element
+        if isinstance(element, sa.BindParameter):
+            return _bound(element)
         if not isinstance(element, sa.ColumnClause) or element.table is None:
             return None
         table = hash(element.table)
@@ -141,6 +149,40 @@ def _rewrite_select(
         return attribute.column
 
     return cast("sa.Select[Any]", visitors.replacement_traverse(select, {}, resolve))
+
+
+def _bound(parameter: sa.BindParameter[Any]) -> sa.BindParameter[Any] | None:
+    """Return a parameter with values of Python in place of numpy's; None if it has such already."""
+    given = parameter.value
+    if not isinstance(given, list):
+        found = python_value(given)
+        return None if found is given else _with(parameter, found)
+    values = [python_value(v) for v in given]
+    if all(a is b for a, b in zip(values, given)):
+        return None
+    return _with(parameter, values)
+
+
+def _with(parameter: sa.BindParameter[Any], value: Any) -> sa.BindParameter[Any]:
+    return cast("sa.BindParameter[Any]", parameter._with_value(value, maintain_key=True))  # type: ignore[no-untyped-call]
+
+
+def _is_long(comparison: sa.BinaryExpression[Any]) -> bool:
+    """Say whether a comparison is `IN`, or `NOT IN`, of more values than a statement can bind one by one."""
+    right = comparison.right
+    if comparison.operator not in (operators.in_op, operators.not_in_op) or not isinstance(right, sa.BindParameter):
+        return False
+    values = right.value
+    width = len(comparison.left.clauses) if isinstance(comparison.left, sa.Tuple) else 1
+    return isinstance(values, list) and len(values) * width > MANY and None not in values
+
+
+def _listed(left: sa.ColumnElement[Any], comparison: sa.BinaryExpression[Any]) -> sa.ColumnElement[Any]:
+    columns = list(left.clauses) if isinstance(left, sa.Tuple) else [left]
+    given = cast("sa.BindParameter[Any]", comparison.right).value
+    rows = [tuple(map(python_value, v if isinstance(left, sa.Tuple) else (v,))) for v in given or ()]
+    inside = listed(columns, rows)
+    return inside if comparison.operator is operators.in_op else sa.not_(inside)
 
 
 def _is_source(element: object) -> bool:

@@ -15,16 +15,19 @@ from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.sql import functions
 
 from compdb.algebra.columns import attribute_of, has_select, has_text, rewrite, verbatim
 from compdb.algebra.heading import Attribute, Heading, Place
 from compdb.algebra.jsonpath import json_path
+from compdb.algebra.written import told
 from compdb.errors import RestrictionError, UnknownAttribute, shorten
+from compdb.types import Duration, UtcDateTime
 
 if TYPE_CHECKING:
     from compdb.algebra.relation import Relation
 
-__all__ = ["computed_attributes", "moved_to", "project", "scope"]
+__all__ = ["computed_attributes", "moved_to", "project", "refuse_no_expression", "scope"]
 
 _DUPLICATE = re.compile(r"\(\s*([A-Za-z_]\w*)\s*\)\Z")
 _CONSTANTS = {"null", "true", "false", "default", "current_timestamp", "current_date", "current_time"}
@@ -82,11 +85,7 @@ def _sort(relation: Relation[Any], named: dict[str, Any]) -> tuple[dict[str, str
             else:
                 computed[new] = text
             continue
-        clause = value.__clause_element__() if hasattr(value, "__clause_element__") else value
-        if not isinstance(clause, sa.ColumnElement):
-            raise RestrictionError(
-                f"{new}={shorten(value)} computes nothing; give a name, an SQL string or an SQLAlchemy expression"
-            )
+        clause = refuse_no_expression(new, value)
         if isinstance(clause, sa.ColumnClause) and not clause.is_literal:
             attribute = attribute_of(relation, clause)
             if attribute is None:
@@ -99,6 +98,20 @@ def _sort(relation: Relation[Any], named: dict[str, Any]) -> tuple[dict[str, str
         old = doubled[0]
         raise RestrictionError(f'{old!r} is renamed twice; a second copy is written new="({old})"')
     return renames, copies, computed
+
+
+def refuse_no_expression(name: str, value: Any) -> Any:  # whatever the user wrote
+    """Return what a named argument computes: text as it is, an SQLAlchemy expression as a clause.
+
+    Raises
+    ------
+    RestrictionError
+        If it is neither.
+    """
+    clause = value.__clause_element__() if hasattr(value, "__clause_element__") else value
+    if not isinstance(clause, str | sa.ColumnElement):
+        raise RestrictionError(f"{name}={told(value)} computes nothing; give a name, an SQL string or an SQLAlchemy expression")
+    return clause
 
 
 def _known(relation: Relation[Any], name: str) -> str:
@@ -167,10 +180,35 @@ def computed_attributes(relation: Relation[Any], values: dict[str, Any]) -> tupl
         if path is not None:
             column = path
         elif isinstance(value, str):
-            column, any_text = verbatim(value), True
+            column, any_text = verbatim(value, _type_of_text(relation.heading, value)), True
         else:
             column, any_text = rewrite(relation, value), any_text or has_text(value)
         if isinstance(column.type, sa.Integer):  # a sum or a count outgrows what it counts
             column = sa.type_coerce(column, sa.BigInteger())
-        found.append(Attribute(name, column, key=False, type=column.type, nullable=True, computed=True))
+        counts = _COUNT.match(value) if isinstance(value, str) else isinstance(column, functions.count)
+        found.append(Attribute(name, column, key=False, type=column.type, nullable=not counts, computed=True))
     return found, any_text
+
+
+_COUNT = re.compile(r"\s*count\s*\([^()]*\)\s*\Z", re.IGNORECASE)
+_OF_ATTRIBUTE = re.compile(r"\s*(?P<function>min|max|sum|avg)\s*\(\s*(?P<name>[A-Za-z_]\w*)\s*\)\s*\Z", re.IGNORECASE)
+
+
+def _type_of_text(heading: Heading, sql: str) -> sa.types.TypeEngine[Any]:
+    """Return the type of SQL text where it is plain: a count, or the least, greatest, sum or average of one attribute."""
+    if _COUNT.match(sql):
+        return sa.BigInteger()
+    found = _OF_ATTRIBUTE.match(sql)
+    attribute = heading.get(found["name"]) if found else None
+    if found is None or attribute is None:
+        return sa.types.NULLTYPE
+    type_, function = attribute.type, found["function"].lower()
+    whole, real = isinstance(type_, sa.Integer), isinstance(type_, sa.Float) and not type_.asdecimal
+    if function == "avg":
+        return sa.Double() if whole or real else sa.types.NULLTYPE
+    if whole or real:
+        return (sa.BigInteger() if whole else sa.Double()) if function == "sum" else type_
+    return type_ if function != "sum" and isinstance(type_, _ORDERED) else sa.types.NULLTYPE
+
+
+_ORDERED = (sa.String, sa.Numeric, sa.Date, sa.DateTime, sa.Time, UtcDateTime, Duration)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import sqlalchemy as sa
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+from sqlalchemy.sql.elements import KeyedColumnElement
 
 from compdb import dag
 from compdb.algebra.heading import Attribute, Heading
@@ -122,6 +124,7 @@ class State:
     table: sa.Table | None = None
     entity: type[Any] | None = None
     history: History = "a relation"
+    _derived: sa.Subquery | None = field(default=None, init=False, repr=False)
 
     # --- what it says of itself
 
@@ -225,6 +228,17 @@ class State:
     def select(self) -> sa.Select[Any]:
         """Return the SQLAlchemy Select: the way out to all of SQLAlchemy."""
         return self.select_attributes(self.heading)
+
+    def __clause_element__(self) -> sa.Subquery:
+        """Return the relation as a derived table, always the same one: what SQLAlchemy takes it for in a statement of its own."""
+        if self._derived is None:
+            object.__setattr__(self, "_derived", self.select().subquery())
+        return cast("sa.Subquery", self._derived)
+
+    @property
+    def c(self) -> ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]:
+        """Its columns, for a statement that selects from it: `sa.select(good.c.quality)`."""
+        return self.__clause_element__().c
 
     def keys_select(self) -> sa.Select[Any]:
         """Return the Select of the primary key alone."""

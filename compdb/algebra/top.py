@@ -1,7 +1,7 @@
 """Top: the first rows in some order, as a condition: `Session & Top(3, order_by="quality DESC")`.
 
 Orders are attributes (`"quality"`, `"quality DESC"`), `"KEY"` or `"KEY DESC"` for the whole primary key, SQLAlchemy expressions, or
-a list of these. NULL is less than any value, on every database. Tops may be chained: a second one without an order of its own
+a list of these. NULL is less than any value, on every database, unless `nulls_first()` or `nulls_last()` says otherwise. Tops may be chained: a second one without an order of its own
 takes rows from those of the first, in its order.
 """
 
@@ -109,7 +109,7 @@ def ordered(relation: Relation[Any], spec: list[Any]) -> tuple[sa.ColumnElement[
 
 def _ordered(relation: Relation[Any], item: Any) -> Iterator[sa.ColumnElement[Any]]:
     if not isinstance(item, str):
-        yield _expression(relation, item)
+        yield from _by_expression(relation, item)
         return
     found = _SPEC.match(item)
     if found is None:
@@ -132,11 +132,24 @@ def _by_attribute(relation: Relation[Any], name: str, down: bool) -> Iterator[sa
     yield attribute.column.desc() if down else attribute.column.asc()
 
 
-def _expression(relation: Relation[Any], item: Any) -> sa.ColumnElement[Any]:
+def _by_expression(relation: Relation[Any], item: Any) -> Iterator[sa.ColumnElement[Any]]:
     clause = item.__clause_element__() if hasattr(item, "__clause_element__") else item
     if not isinstance(clause, sa.ColumnElement) or has_text(clause):
         raise RestrictionError(f"cannot order by {shorten(item)}; an attribute, 'KEY' or an SQLAlchemy expression can")
-    told = rewrite(relation, clause)
-    if isinstance(told, sa.UnaryExpression) and told.modifier in (operators.asc_op, operators.desc_op):
-        return told
-    return told.asc()
+    ways = []
+    while isinstance(clause, sa.UnaryExpression) and clause.modifier in _WAYS:
+        ways.append(clause.modifier)
+        clause = clause.element
+    name = getattr(clause, "element", None)
+    if isinstance(name, str):  # sa.desc("quality")
+        clause = sa.column(name)
+    told, down = rewrite(relation, clause), operators.desc_op in ways
+    explicit = next((way for way in ways if way in _PLACES_OF_NULL), None)
+    if explicit is not None or all(a.nullable for a in relation.heading if a.column is told):
+        first = explicit is operators.nulls_first_op or (explicit is None and not down)
+        yield told.is_(None).desc() if first else told.is_(None).asc()
+    yield told.desc() if down else told.asc()
+
+
+_PLACES_OF_NULL = (operators.nulls_first_op, operators.nulls_last_op)
+_WAYS = (operators.asc_op, operators.desc_op, *_PLACES_OF_NULL)

@@ -16,7 +16,7 @@ from compdb.dialects import listed
 from compdb.errors import InvalidValue, RestrictionError
 from compdb.types import NOTHING, Adapter, adapter
 
-__all__ = ["canonical", "is_one", "is_one_of", "is_row_of", "is_value"]
+__all__ = ["canonical", "is_one", "is_one_of", "is_row_of", "is_value", "python_value"]
 
 FEW = 100
 """Values of one attribute that are a parameter each."""
@@ -68,6 +68,15 @@ def canonical(name: str, type_: sa.types.TypeEngine[Any], value: Any, label: str
         return _adapter(type_).condition(value)
     except InvalidValue as error:
         raise error.at(table=label, attribute=name) from error
+
+
+def python_value(value: Any) -> Any:
+    """Return the Python value of a numpy scalar, and any other value as it is: SQLite would bind `np.int64(3)` as bytes."""
+    if not isinstance(value, np.generic):
+        return value
+    if isinstance(value, np.datetime64 | np.timedelta64) and np.datetime_data(value.dtype)[0] in ("ns", "ps", "fs", "as"):
+        value = value.astype(f"{value.dtype.kind}8[us]")  # numpy would give a number
+    return value.item()
 
 
 @functools.lru_cache(maxsize=4096)

@@ -341,7 +341,8 @@ class Verbs(State, Generic[T]):
 
     def _known(self, name: str) -> str:
         if name not in self.heading:
-            raise UnknownAttribute(name, self.label, self.heading.names)
+            hint = "for the key there are keys() and to_arrays(..., include_key=True)" if name == "KEY" else None
+            raise UnknownAttribute(name, self.label, self.heading.names, hint)
         return name
 
     def _taken(self, order_by: Any, limit: int | None, offset: int | None) -> Self:

@@ -46,7 +46,7 @@ class _Member(FunctionElement[Any]):
     """A value at a path."""
 
     inherit_cache = True
-    _traverse_internals = [*FunctionElement._traverse_internals, ("kind", InternalTraversal.dp_string)]  # noqa: RUF012
+    _traverse_internals = [*FunctionElement._traverse_internals, ("kind", InternalTraversal.dp_string)]
 
     def __init__(self, value: Any, kind: str) -> None:  # the accessor of SQLAlchemy, which knows how a path is bound
         super().__init__(value.left, value.right)

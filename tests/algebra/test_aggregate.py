@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 import sqlalchemy as sa
 
@@ -221,3 +223,76 @@ def test_values_that_occur_count_once(lab):
 def test_values_that_occur_in_restricted_rows(lab):
     assert (U("rig") & (lab.Session & {"subject_id": "M2"})).to_dicts() == [{"rig": "A"}]
     assert (U("rig") & (lab.Session & "session_idx = 2")).to_dicts() == [{"rig": "B"}]
+
+
+def test_plain_aggregates_in_text_have_the_types_of_what_they_aggregate(lab):
+    named = {
+        "n": "count(*)",
+        "rigs": "COUNT(DISTINCT rig)",
+        "last": "max(session_date)",
+        "worst": "min( quality )",
+        "total": "sum(session_idx)",
+        "mean": "avg(session_idx)",
+        "note": "max(note)",
+    }
+    found = lab.Subject.aggr(lab.Session, **named)
+    assert found.to_dicts(order_by="KEY")[0] == {
+        "subject_id": "M1",
+        "n": 2,
+        "rigs": 2,
+        "last": date(2026, 1, 7),
+        "worst": 0.4,
+        "total": 3,
+        "mean": 1.5,
+        "note": "first",
+    }
+    assert [type(v) for v in found.to_dicts(order_by="KEY")[0].values()] == [str, int, int, date, float, int, float, str]
+    assert [found.heading[name].nullable for name in named] == [False, False, True, True, True, True, True]
+    nothing = lab.Subject.aggr(lab.Session & False, exclude_nonmatching=True, **named)
+    assert nothing.to_arrow().schema == found.to_arrow().schema
+    assert [str(t) for t in found.to_arrow().schema.types[1:]] == [
+        "int64",
+        "int64",
+        "date32[day]",
+        "double",
+        "int64",
+        "double",
+        "string",
+    ]
+    assert dict(nothing.to_pandas().dtypes) == dict(found.to_pandas().dtypes)
+    assert nothing.to_polars().schema == found.to_polars().schema
+    assert dict(found.to_pandas().dtypes.astype(str).items())["total"] == "Int64"
+
+
+def test_expression_may_name_attributes_of_the_left_side_alone(lab):
+    for left in (lab.Subject, lab.Subject & "species <> 'dog'", lab.Subject.proj(..., x="1")):
+        for n in ("count(species)", sa.func.count(lab.subject.c.species)):
+            found = left.aggr(lab.Session & "quality > 0.5", n=n)
+            assert found.to_dicts(order_by="KEY") == [
+                {"subject_id": "M1", "n": 1},
+                {"subject_id": "M2", "n": 0},
+                {"subject_id": "M3", "n": 1},
+                {"subject_id": "M4", "n": 0},
+            ]
+
+
+def test_expression_over_no_rows_keeps_what_it_says_of_the_left_side(lab):
+    c, t = lab.session.c, lab.trial.c
+    for value in ("coalesce(max(rt), quality)", sa.func.coalesce(sa.func.max(t.rt), c.quality)):
+        for left in (lab.Session, lab.Session & Top(9)):
+            found = left.aggr(lab.Trial & "rt > 0.45", slowest=value)
+            assert [r["slowest"] for r in found.to_dicts(order_by="KEY")] == [0.5, 0.4, None, 0.6]
+
+
+@pytest.mark.parametrize("nonsense", [5, None, 2.5, ["count(*)"]])
+def test_what_computes_nothing_is_an_error(sqlite_lab, nonsense):
+    lab = sqlite_lab
+    with pytest.raises(RestrictionError, match=r"n=.* computes nothing"):
+        lab.Subject.aggr(lab.Session, n=nonsense)
+    with pytest.raises(RestrictionError, match=r"n=.* computes nothing"):
+        U("rig").aggr(lab.Session, n=nonsense)
+
+
+def test_a_relation_is_no_expression(sqlite_lab):
+    with pytest.raises(RestrictionError, match="n=Session computes nothing"):
+        sqlite_lab.Subject.aggr(sqlite_lab.Session, n=sqlite_lab.Session)

@@ -479,3 +479,26 @@ def test_large_numbers_of_computed_attributes(lab):
     assert keys(large & {"m": 10_000_000_000}) == [("M1", 2)]
     assert keys(large & {"n": [1, 10_000_000_000], "m": np.int64(10_000_000_000)}) == [("M1", 2)]
     assert keys(large & [{"n": 1, "m": 1}, {"n": 10_000_000_000, "m": 10_000_000_000}]) == [("M1", 2)]
+
+
+def test_numpy_scalars_in_expressions_are_values(lab):
+    c, t = lab.session.c, lab.trial.c
+    assert keys(lab.Session & (c.session_idx == np.int64(2))) == [("M1", 2)]
+    assert keys(lab.Session & c.session_idx.in_(np.array([2, 3]))) == [("M1", 2)]
+    assert keys(lab.Session & (c.session_date > np.datetime64("2026-01-07"))) == [("M3", 1)]
+    assert keys(lab.Session & (c.session_date > np.datetime64("2026-01-07T00:00:00", "ns"))) == [("M3", 1)]
+    second = sa.select(t.subject_id).where(t.trial_idx == np.int64(3))
+    assert keys(lab.Session & c.subject_id.in_(second)) == [("M3", 1)]
+    assert lab.Session.proj(twice=c.session_idx * np.int64(2)).to_arrays("twice", order_by="KEY").tolist() == [2, 4, 2, 2]
+
+
+@pytest.mark.parametrize("size", [30_001, 70_000])
+def test_an_expression_over_more_values_than_a_statement_can_bind(lab, size):
+    c = lab.session.c
+    many = list(range(2, size + 2))
+    assert keys(lab.Session & c.session_idx.in_(many)) == [("M1", 2)]
+    assert keys(lab.Session & c.session_idx.not_in(many)) == keys(lab.Session - c.session_idx.in_(many))
+    assert keys(lab.Session & ~c.session_idx.in_(np.array(many))) == [("M1", 1), ("M2", 1), ("M3", 1)]
+    assert keys(lab.Session & (c.session_idx.in_(many) | (c.note == "late"))) == [("M1", 2), ("M3", 1)]
+    pairs = sa.tuple_(c.subject_id, c.session_idx).in_([("M1", n) for n in many])
+    assert keys(lab.Session.proj(...) & pairs) == [("M1", 2)]

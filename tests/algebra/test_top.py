@@ -122,3 +122,27 @@ def test_top_is_no_condition_inside_others(sqlite_lab):
             sqlite_lab.Session & condition
     with pytest.raises(RestrictionError, match=r"A - \(A & Top"):
         sqlite_lab.Session - Top(1)
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        (lambda q: q, [None, 0.4, 0.7, 0.9]),
+        (lambda q: q.asc(), [None, 0.4, 0.7, 0.9]),
+        (lambda q: q.desc(), [0.9, 0.7, 0.4, None]),
+        (lambda q: sa.func.abs(q).desc(), [0.9, 0.7, 0.4, None]),
+        (lambda q: q.nulls_last(), [0.4, 0.7, 0.9, None]),
+        (lambda q: q.asc().nulls_last(), [0.4, 0.7, 0.9, None]),
+        (lambda q: q.desc().nulls_first(), [None, 0.9, 0.7, 0.4]),
+        (lambda q: sa.nulls_last(sa.desc(q)), [0.9, 0.7, 0.4, None]),
+        (lambda q: sa.desc("quality"), [0.9, 0.7, 0.4, None]),
+    ],
+)
+def test_null_stands_in_one_place_on_every_database_also_by_expression(lab, order, expected):
+    by = order(lab.session.c.quality)
+    assert [row["quality"] for row in lab.Session.to_dicts(order_by=by)] == expected
+    assert [row["quality"] for row in (lab.Session & Top(2, order_by=[by, "KEY"])).to_dicts()] == expected[:2]
+
+
+def test_an_expression_over_what_is_never_null_is_ordered_by_it_alone(sqlite_lab):
+    assert "IS NULL" not in (sqlite_lab.Session & Top(1, order_by=sqlite_lab.session.c.session_idx.desc())).sql()

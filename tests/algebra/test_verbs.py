@@ -342,3 +342,27 @@ def test_preview_shows_rows_and_never_raises(lab):
     assert str(lab.Session & "qualty > 1") == repr(lab.Session & "qualty > 1")
     assert "qualty" in repr(lab.Session & "qualty > 1")
     assert "<table" in (lab.Session & {"subject_id": "M3"})._repr_html_()
+
+
+def test_a_relation_stands_in_a_statement_of_sqlalchemy(lab):
+    good, c = lab.Session & "quality > 0.5", lab.subject.c
+
+    def rows(query):
+        with lab.database.reading() as connection:
+            return sorted(map(tuple, connection.execute(query)))
+
+    assert rows(sa.select(good.c.subject_id, good.c.quality)) == [("M1", 0.9), ("M3", 0.7)]
+    assert len(rows(sa.select(good))[0]) == len(good.heading)
+    assert rows(sa.select(sa.func.count()).select_from(good)) == [(2,)]
+    by_species = sa.select(c.species, sa.func.max(good.c.quality)).join(good, good.c.subject_id == c.subject_id)
+    assert rows(by_species.group_by(c.species)) == [("mouse", 0.9), ("rat", 0.7)]
+    assert rows(sa.select(c.subject_id).where(c.subject_id.in_(sa.select(good.c.subject_id)))) == [("M1",), ("M3",)]
+    there = lab.Subject & sa.exists().where(good.c.subject_id == c.subject_id)
+    assert there.keys(order_by="KEY") == [{"subject_id": "M1"}, {"subject_id": "M3"}]
+    best = (lab.Session & Top(1, order_by="quality DESC")) * lab.Trial
+    assert rows(sa.select(best.c.trial_idx, best.c.rt)) == [(1, 0.3), (2, 0.5)]
+
+
+def test_to_arrays_of_the_key_says_how(sqlite_lab):
+    with pytest.raises(UnknownAttribute, match="include_key=True"):
+        sqlite_lab.Session.to_arrays("KEY")
