@@ -20,6 +20,7 @@ from compdb import cascade, dag, update
 from compdb import insert as inserting
 from compdb.algebra import Heading, Relation
 from compdb.database import database_of
+from compdb.declare.description import describe
 from compdb.errors import DeclarationError, InvalidValue, UnknownAttribute
 
 if TYPE_CHECKING:
@@ -440,8 +441,8 @@ class Table(metaclass=TableMeta):
 
     @classmethod
     def describe(cls) -> str:
-        """Return the declaration of this table as Python, as the pipeline knows it."""
-        return _describe(cls)
+        """Return the declaration of this table and its parts as Python, as the pipeline knows it."""
+        return describe(_table(cls))
 
     if not TYPE_CHECKING:
 
@@ -477,29 +478,6 @@ def _brief(value: Any) -> str:
         return f"<{dtype} {shape}>"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _describe(cls: type[Table]) -> str:
-    table = _table(cls)
-    lines = []
-    links: dict[str, Any] = {}
-    for edge in dag.parents(table):
-        renames = {t: m for m, t in edge.pairs if m != t}
-        links.setdefault(edge.pairs[0][0], []).append((edge, renames))
-    for column in table.columns:
-        for edge, renames in links.get(column.name, []):
-            kind = "Key" if edge.primary else "Mapped"
-            nothing = " | None" if edge.nullable else ""
-            extra = f" = foreign_key(rename={renames})" if renames else ""
-            lines.append(
-                f"    {dag.label(edge.parent).split('.')[-1].lower()}: {kind}[{dag.label(edge.parent)}{nothing}]{extra}"
-            )
-        if not column.foreign_keys:
-            kind = "Key" if column.primary_key else "Mapped"
-            nothing = " | None" if column.nullable else ""
-            lines.append(f"    {column.name}: {kind}[...{nothing}] = mapped_column({column.type!r})")
-    tier = (dag.tier(table) or "table").capitalize()
-    return f"class {cls.__name__}(cdb.{tier}):\n" + "\n".join(lines)
 
 
 # ---------------------------------------------------------------- rows that reach the database through session.add
