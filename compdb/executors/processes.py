@@ -80,7 +80,7 @@ class _Member:
         self.process: SpawnProcess = context.Process(target=_work, args=arguments, name="compdb worker")
         self.process.start()
         theirs.close()
-        self.ready = self.late = False
+        self.ready = self.late = self.leaving = False
         self.patience = float("inf")
         self.future: Future[Any] | None = None
 
@@ -142,7 +142,7 @@ class Processes(Executor):
         """Have each worker give up the make that it is at, which is rolled back; one that does not is killed after a while."""
         with self._lock:
             for member in self._members:
-                member.patience = time.monotonic() + GRACE
+                member.leaving, member.patience = True, time.monotonic() + GRACE
                 member.process.terminate()
         self._ring()
 
@@ -188,7 +188,7 @@ class Processes(Executor):
                 if not self._assign():
                     break
                 members = list(self._members)
-            busy = any(member.future is not None for member in members)
+            busy = any(member.future is not None or member.leaving for member in members)
             things = [self._heard, *(m.connection for m in members), *(m.process.sentinel for m in members)]
             ready = set(wait(things, timeout=TICK if busy else None))
             if self._heard in ready:
@@ -200,7 +200,7 @@ class Processes(Executor):
 
     def _assign(self) -> bool:
         """Give what waits to those who are idle, and start more where there are too few; say whether there is anything left to do."""
-        idle = deque(m for m in self._members if m.ready and m.future is None)
+        idle = deque(m for m in self._members if m.ready and m.future is None and not m.leaving)
         while self._waiting and idle:
             future, parcel = self._waiting.popleft()
             if future.set_running_or_notify_cancel():
@@ -258,11 +258,12 @@ class Processes(Executor):
     def _kill(self, members: list[_Member]) -> None:
         """Kill those whose make is late, and those that were told to end and do not."""
         for member in members:
-            if member.future is None or member.late:
-                continue
-            member.late = member.post.late
-            if member.late or time.monotonic() > member.patience:
+            if time.monotonic() > member.patience:
                 member.process.kill()
+            elif member.future is not None and not member.late:
+                member.late = member.post.late
+                if member.late:
+                    member.process.kill()
 
 
 def _shut(reference: weakref.ref[Processes]) -> None:

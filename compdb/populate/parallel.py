@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
@@ -20,14 +21,19 @@ from compdb.executors.futures import LONG, Batches, in_executor
 from compdb.executors.parcel import Written, pack
 from compdb.executors.processes import NeverBegan, WorkerDied, in_processes
 from compdb.executors.shipping import Shipment, ship
+from compdb.populate.events import hooks
 from compdb.populate.keys import KeySource
 from compdb.populate.limits import Outgrown
+from compdb.populate.patience import Hopeless
 from compdb.populate.run import Outcome
 from compdb.populate.serial import run_keys
 
 __all__ = ["Task", "elsewhere", "task_for"]
 
 Key = dict[str, Any]
+
+TRIES = 2
+"""How many workers may die of one key."""
 
 
 @dataclass(frozen=True)
@@ -138,9 +144,13 @@ def elsewhere(
     """
 
     def lost(errors: list[tuple[Key, BaseException]]) -> Outcome:
-        return Outcome(0, [(dict(key), error) for key, error in errors if fail(key, error)])
+        failed = [(dict(key), error) for key, error in errors if fail(key, error)]
+        for key, error in failed:  # whoever made it could tell nobody
+            told.make_failed(cls, dict(key), error)
+        return Outcome(0, failed)
 
-    batches, label = Batches(keys), dag.label(cls.__table__)
+    batches, label, told = Batches(keys), dag.label(cls.__table__), hooks(cls).dispatch
+    deaths: Counter[tuple[Any, ...]] = Counter()
     options: dict[str, Any] = {"stopping": stopping, "take_back": take_back}
     if executor is None:
         results = in_processes(processes, task, batches, **options)
@@ -156,27 +166,31 @@ def elsewhere(
             rest = [key for key in batch if key not in there]
             if there:
                 yield len(there), Outcome(len(there), [])
-            killer = [key for key in batch[result.done : result.done + 1] if result.begun and key in rest]
-            batches.again([key for key in rest if key not in killer], alone=not killer and len(batch) > 1)
-            if killer and not result.late and len(batch) > 1:
-                batches.again(killer, alone=True)
-            elif killer or (rest and len(batch) == 1):
-                (key,) = killer or rest
-                error = _timed_out(cls, key) if result.late else PopulateError(_died(label, key, result.how))
-                yield 1, lost([(key, error)])
+            at = batch[result.done : result.done + 1] if result.begun or len(batch) == 1 else []
+            killer = [key for key in at if key in rest]
+            batches.again([key for key in rest if key not in killer], alone=not killer)
+            for key in killer:
+                deaths[tuple(key.values())] += 1
+                if result.late:
+                    yield 1, lost([(key, _timed_out(cls, key))])
+                elif deaths[tuple(key.values())] == TRIES:
+                    yield 1, lost([(key, PopulateError(_died(label, key, result.how)))])
+                else:
+                    batches.again(killer, alone=True)
         elif isinstance(result, NeverBegan):
             raise PopulateError(
                 f"{label}: {result}, so nothing was made; what it says stands above. If the script has no"
                 ' `if __name__ == "__main__":` around what it runs, put it there'
             ) from result
-        elif isinstance(result, BrokenExecutor):
-            there = _there(cls, batch)
-            failed = lost([(k, PopulateError(_broken(label, k, result))) for k in batch if k not in there])
-            yield len(batch), Outcome(len(there), failed.errors)
-        elif isinstance(result, Exception):
-            yield len(batch), lost([(key, result) for key in batch])
-        else:
+        elif isinstance(result, Hopeless) or not isinstance(result, Exception):
             raise result
+        else:  # the executor has given the batch up; some of it may have been made before
+            there = _there(cls, batch)
+            broken = isinstance(result, BrokenExecutor)
+            failed = lost(
+                [(k, PopulateError(_broken(label, k, result)) if broken else result) for k in batch if k not in there]
+            )
+            yield len(batch), Outcome(len(there), failed.errors)
 
 
 def _there(cls: type[Any], keys: Sequence[Key]) -> list[Key]:

@@ -256,12 +256,12 @@ class ExecutorConformance:
         result = ConformanceOutput.populate(executor=executor, make_kwargs={"orders": {5: "die"}}, suppress_errors=True)
         lost, there = {key["k"] for key, _ in result["error_list"]}, _whole()
         assert 5 in lost
-        assert lost.isdisjoint(there)
-        assert len(there) == result["success_count"]
-        if self.survives:
+        assert 5 not in there
+        if self.survives:  # one that breaks may let others go on for a while
+            assert lost.isdisjoint(there)
             assert lost | there.keys() == set(range(KEYS))
         again: dict[str, Any] = {"executor": executor} if self.survives else {}
-        assert ConformanceOutput.populate(**again) == {"success_count": KEYS - len(there), "error_list": []}
+        assert ConformanceOutput.populate(**again)["error_list"] == []
         assert len(_whole()) == KEYS
 
     def test_an_interrupt_leaves_everything_whole(self, executor: Executor) -> None:

@@ -131,6 +131,14 @@ def test_an_interrupt_gives_up_what_runs(pool):
     assert pool.submit(steps, ["a"]).result(60) == 1
 
 
+def test_one_that_was_told_to_end_is_given_nothing_more(pool):
+    before = pool.submit(number).result(60)
+    pool.interrupt()
+    after = [pool.submit(number).result(60) for _ in range(3)]
+    assert before not in after
+    assert len(set(after)) == 1
+
+
 def test_processes_that_cannot_start_are_not_tried_for_ever():
     with Processes(1, broken) as pool:
         assert isinstance(pool.submit(number).exception(60), NeverBegan)

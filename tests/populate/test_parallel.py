@@ -11,11 +11,12 @@ import textwrap
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import sqlalchemy as sa
 
 import compdb as cdb
 
 MODULE = '''
-import os, signal, time
+import ctypes, os, signal, time
 import compdb as cdb
 from compdb import Key, Mapped
 
@@ -44,10 +45,20 @@ class Deadly(cdb.Computed, Lab):
     src: Key[Src]
     y: Mapped[float]
 
-    def make(self, key):
+    def make(self, key, how="kill", fatal=3):
         self.insert1({**key, "y": 1.0})
-        if key["k"] == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if key["k"] == fatal:
+            with open(os.environ["DEATHS"], "a") as deaths:
+                print(how, file=deaths)
+            match how:
+                case "kill":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                case "_exit":
+                    os._exit(0)
+                case "abort":
+                    os.abort()
+                case "segfault":
+                    ctypes.string_at(0)
 '''
 N = 12
 
@@ -83,11 +94,28 @@ def test_an_error_in_a_worker_is_raised_here_and_the_parent_goes_on(module):
     assert len(module.Res) == N - 1
 
 
-def test_a_worker_that_is_killed_is_an_error_of_its_key(module):
-    result = module.Deadly.populate(processes=2, suppress_errors=True)
-    assert [key for key, _ in result["error_list"]] == [{"k": 3}]
-    assert "died" in result["error_list"][0][1]
+@pytest.mark.parametrize(
+    ("how", "words"), [("kill", "SIGKILL"), ("_exit", "exit code 0"), ("abort", "SIGABRT"), ("segfault", "SIGSEGV")]
+)
+def test_a_worker_that_dies_is_an_error_of_its_key(module, tmp_path, monkeypatch, how, words):
+    monkeypatch.setenv("DEATHS", str(tmp_path / "deaths"))
+    told = []
+    sa.event.listen(module.Deadly, "make_failed", lambda table, key, error: told.append((key, str(error))))
+    result = module.Deadly.populate(processes=2, suppress_errors=True, make_kwargs={"how": how})
+    ((key, error),) = result["error_list"]
+    assert key == {"k": 3}
+    assert f"died while it made Deadly for {{'k': 3}}, twice ({words})" in error
+    assert [(k, f"PopulateError: {e}") for k, e in told] == [(key, error)]
+    assert (tmp_path / "deaths").read_text().split() == [how, how]
     assert len(module.Deadly) == N - 1
+
+
+def test_the_first_key_that_is_tried_is_given_a_second_chance_too(module, tmp_path, monkeypatch):
+    """Alone in its batch, as the first ones are."""
+    monkeypatch.setenv("DEATHS", str(tmp_path / "deaths"))
+    result = module.Deadly.populate("k = 3", processes=2, suppress_errors=True)
+    assert [key for key, _ in result["error_list"]] == [{"k": 3}]
+    assert (tmp_path / "deaths").read_text().split() == ["kill", "kill"]
 
 
 def test_any_executor_will_do(module):
