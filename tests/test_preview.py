@@ -185,8 +185,11 @@ def test_a_rich_console_draws_the_table_in_colour(filled):
         sa.select(SELECT.subquery()),
         sa.select(SESSION.c.subject_id, SESSION.c.note, SESSION.c.trace).distinct().order_by(SESSION.c.subject_id),
         sa.select(SESSION.c.session, sa.func.max(SESSION.c.note).label("m")).group_by(SESSION.c.session),
+        sa.select(SESSION.c.subject_id, sa.literal_column("coalesce(trace, trace)").label("t")),
+        sa.select(SESSION.c.subject_id, sa.literal_column("(note)").label("n")),
+        sa.select(SESSION.c.subject_id, sa.literal_column("(raw)").label("r")).distinct(),
     ],
-    ids=["table", "limited", "renamed", "nested", "distinct", "grouped"],
+    ids=["table", "limited", "renamed", "nested", "distinct", "grouped", "text of blobs", "text of text", "text of bytes"],
 )
 def test_no_value_that_may_be_large_is_fetched_whole(database, select, monkeypatch):
     big = np.random.default_rng(1).random(50_000)
@@ -210,6 +213,19 @@ def test_no_value_that_may_be_large_is_fetched_whole(database, select, monkeypat
     assert max(sizes) <= 512
     if "trace" in select.selected_columns or "other" in select.selected_columns:
         assert "float64 (50000,)" in shown
+    if list(select.selected_columns)[-1].name in ("t", "n", "r"):
+        assert shown.count(" bytes") == 3
+
+
+def test_what_text_computes_is_shown_as_it_is_unless_it_is_large(database):
+    with database.transaction() as session:
+        session.execute(SESSION.insert(), [{"subject_id": "M1", "session": 7, "note": "z" * 3_000}])
+    texts = ["session + 1", "1.5", "'a'", "NULL", "note", "coalesce(session, 2) * 2"]
+    select = sa.select(*(sa.literal_column(f"({t})").label(f"c{i}") for i, t in enumerate(texts))).select_from(SESSION)
+    row = preview.sample(lambda: (database, select)).rows[0]
+    assert row[:4] == ["8", "1.5", "a", None]
+    assert row[4] == "z" * 200 + "…"
+    assert row[5] == "14"
 
 
 def test_rows_that_differ_beyond_what_is_read_are_different_rows(database):

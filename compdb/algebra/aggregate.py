@@ -20,7 +20,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from compdb.algebra.columns import attribute_of
 from compdb.algebra.heading import Attribute, Heading
 from compdb.algebra.join import join
-from compdb.algebra.match import common, compared
+from compdb.algebra.match import common, compared, refuse_json
 from compdb.algebra.project import computed_attributes, moved_to, project, refuse_no_expression, scope
 from compdb.errors import JoinError, RestrictionError, UnknownAttribute
 
@@ -174,6 +174,7 @@ def group(names: tuple[str, ...], right: Relation[Any], named: dict[str, Any]) -
     for name in names:
         if name not in right.heading:
             raise UnknownAttribute(name, right.label, right.heading.names)
+    refuse_json(right.heading, names)
     clash = [n for n in named if n in names]
     if clash:
         raise RestrictionError(f"aggr would have two attributes {clash[0]!r}; give the new one another name")

@@ -20,7 +20,7 @@ from compdb.errors import JoinError
 if TYPE_CHECKING:
     from compdb.algebra.relation import Relation
 
-__all__ = ["common", "compared", "determines", "matched", "merge_attributes", "route"]
+__all__ = ["common", "compared", "determines", "matched", "merge_attributes", "refuse_json", "route"]
 
 
 def common(left: Heading, right: Heading) -> tuple[list[str], list[str]]:
@@ -36,14 +36,37 @@ def common(left: Heading, right: Heading) -> tuple[list[str], list[str]]:
 
 
 def compared(left: Heading, right: Heading, names: Iterable[str]) -> list[str]:
-    """Return those of the matched `names` that must be compared; the others follow from them, if by way of each other."""
+    """Return those of the matched `names` that must be compared; the others follow from them, if by way of each other.
+
+    Raises
+    ------
+    JoinError
+        If one of them is JSON.
+    """
     todo = list(names)
     follows = {name: _named_by(left[name], right[name], set(todo)) for name in todo}
     for name in sorted(todo, key=lambda name: left[name].key + right[name].key):  # the secondary first
         rest = [n for n in todo if n != name]
         if follows[name] and name in _closure(rest, follows):
             todo = rest
+    refuse_json(left, todo)
     return todo
+
+
+def refuse_json(heading: Heading, names: Iterable[str]) -> None:
+    """Refuse to compare JSON, of which databases do not agree when two are equal.
+
+    Raises
+    ------
+    JoinError
+        Shows what to write instead.
+    """
+    for name in names:
+        if isinstance(heading[name].type, sa.JSON):
+            raise JoinError(
+                f"{name!r} is JSON, which is not compared as a whole; leave it out with proj(..., '-{name}'), "
+                f"or take out of it what counts: proj(x='{name}.member:int')"
+            )
 
 
 def _named_by(mine: Attribute, theirs: Attribute, names: set[str]) -> list[frozenset[str]]:

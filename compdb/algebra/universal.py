@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from compdb.algebra.aggregate import group
 from compdb.algebra.conditions import Universal
 from compdb.algebra.heading import Heading
+from compdb.algebra.match import refuse_json
 from compdb.algebra.project import moved_to
 from compdb.algebra.relation import Relation, to_relation
 from compdb.algebra.written import Arguments
@@ -41,6 +42,7 @@ class U(Universal):
         for name in self.primary_key:
             if name not in relation.heading:
                 raise UnknownAttribute(name, relation.label, relation.heading.names)
+        refuse_json(relation.heading, self.primary_key)
         inner = relation.joinable()
         heading = Heading(moved_to(inner.heading, name, self.primary_key) for name in self.primary_key)
         return replace(

@@ -21,6 +21,7 @@ from uuid import UUID
 
 import numpy as np
 import sqlalchemy as sa
+from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from compdb import dag, types
 
@@ -86,7 +87,7 @@ def _native(column: sa.Column[Any]) -> str:
     kind = "Key" if column.primary_key else "Mapped"
     written, plain = _annotation(column.type)
     options = [] if plain else [_type(column.type)]
-    if column.default is not None and column.default.is_scalar:
+    if isinstance(column.default, ScalarElementColumnDefault):
         options.append(f"default={column.default.arg!r}")
     if isinstance(column.server_default, sa.DefaultClause):
         default = column.server_default.arg

@@ -328,6 +328,10 @@ class Dialect:
         rows = sa.func.json_each(sa.bindparam(parameter, type_=sa.Text())).table_valued("value", name="line")
         return rows, [sa.func.json_extract(rows.c.value, f"$[{i}]") for i in range(3)]
 
+    def size_of(self, value: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+        """Return about how many bytes a value has, of whatever type it is."""
+        return sa.func.length(value, type_=sa.BigInteger())
+
     def by_key(self, statement: Changing, count: int) -> Changing:
         """Return an UPDATE or DELETE, which names so many rows by their primary key, such that it looks at no other rows.
 

@@ -202,6 +202,11 @@ class PostgreSQL(Dialect):
         name = column.type.compile(dialect=self.dialect)
         return WIRE.get(re.split(r"\(| COLLATE", name, maxsplit=1)[0])
 
+    def size_of(self, value: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+        """Ask for the length of its text, since LENGTH is for text and bytes alone, but not of one that is long even compressed."""
+        stored = sa.func.pg_column_size(value, type_=sa.BigInteger())
+        return sa.case((stored > 4_000, stored), else_=sa.func.octet_length(sa.cast(value, sa.Text())))
+
     def claim(
         self,
         connection: sa.Connection,

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from compdb import codecs
 from compdb.database import Database
+from compdb.dialects import Dialect
 from compdb.errors import shorten
 from compdb.fetch.kinds import Field, Kind, fields, inferred
 from compdb.sessions import Transaction
@@ -26,6 +27,8 @@ Source = Callable[[], tuple[Database, sa.Select[Any]]]
 HEAD = 512  # bytes of a blob that tell what it holds
 LONGEST = 200  # characters of a value that are read
 SHORT_BYTES = 12
+LARGEST = 4_000  # bytes of a value that is read whole, where nobody knows its type
+SIZED = (Kind.BLOB, Kind.BYTES, Kind.OTHER)  # kinds that are asked for as size and value
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ def sample(
         own = {str(c.key): getattr(c, "comment", None) for c in select.selected_columns}
         told_of = {**own, **(comments or {})}
         with told(), database.reading(select) as connection, _guarded(database, connection):
-            found = connection.execute(_first(select, wanted, limit)).all()
+            found = connection.execute(_first(select, wanted, limit, database.dialect)).all()
             rows = [_row(wanted, values) for values in found]
             total = len(rows) if len(rows) < limit else connection.execute(_count(select)).scalar_one()
         known = _inferred(wanted, found)
@@ -126,12 +129,12 @@ def _guarded(database: Database, connection: sa.Connection) -> AbstractContextMa
 # ---------------------------------------------------------------- what is asked
 
 
-def _first(select: sa.Select[Any], wanted: Sequence[Field], limit: int) -> sa.Select[Any]:
+def _first(select: sa.Select[Any], wanted: Sequence[Field], limit: int, dialect: Dialect) -> sa.Select[Any]:
     """Return the select of the first rows, in which a value that may be large is only its size and its beginning."""
     whole = select if _reshapable(select) else sa.select(select.subquery())
     asked: list[sa.ColumnElement[Any]] = []
     for column, f in zip(whole.selected_columns, wanted):
-        asked += _asked(column, f)
+        asked += _asked(column, f, dialect)
     return whole.with_only_columns(*asked, maintain_column_froms=True).limit(limit)
 
 
@@ -140,11 +143,14 @@ def _reshapable(select: sa.Select[Any]) -> bool:
     return not select._distinct and not select._has_row_limiting_clause and not select._group_by_clauses
 
 
-def _asked(column: sa.ColumnElement[Any], f: Field) -> list[sa.ColumnElement[Any]]:
+def _asked(column: sa.ColumnElement[Any], f: Field, dialect: Dialect) -> list[sa.ColumnElement[Any]]:
     plain = column.element if isinstance(column, sa.Label) else column
     if f.kind in (Kind.BLOB, Kind.BYTES):
         head = sa.func.substr(plain, 1, HEAD, type_=sa.LargeBinary())
         return [sa.func.length(plain, type_=sa.BigInteger()).label(None), head.label(None)]
+    if f.kind is Kind.OTHER:
+        size = dialect.size_of(plain)
+        return [size.label(None), sa.type_coerce(sa.case((size <= LARGEST, plain)), column.type).label(None)]
     if f.kind is Kind.JSON:
         plain = sa.cast(plain, sa.Text())
     if f.long:
@@ -166,7 +172,7 @@ def _count(select: sa.Select[Any]) -> sa.Select[Any]:
 def _row(wanted: Sequence[Field], values: Sequence[Any]) -> list[str | None]:
     rest = iter(values)
     return [
-        _blob(f, next(rest), next(rest)) if f.kind in (Kind.BLOB, Kind.BYTES) else _told(next(rest)) for f in wanted
+        _sized(f, next(rest), next(rest)) if f.kind in SIZED else _told(next(rest)) for f in wanted
     ]
 
 
@@ -174,14 +180,16 @@ def _inferred(wanted: Sequence[Field], found: Sequence[Sequence[Any]]) -> list[F
     """Return the columns, those without a type of their own with that of their values."""
     known, place = [], 0
     for f in wanted:
-        known.append(inferred(f, [values[place] for values in found]) if f.kind is Kind.OTHER else f)
-        place += 2 if f.kind in (Kind.BLOB, Kind.BYTES) else 1
+        known.append(inferred(f, [values[place + 1] for values in found]) if f.kind is Kind.OTHER else f)
+        place += 2 if f.kind in SIZED else 1
     return known
 
 
-def _blob(f: Field, size: int | None, head: Any) -> str | None:
+def _sized(f: Field, size: int | None, head: Any) -> str | None:
     if size is None:
         return None
+    if f.kind is Kind.OTHER:
+        return _told(head) if size <= LARGEST else f"{size:,} bytes"
     head = bytes(head or b"")  # SQLite's substr of nothing is NULL
     if f.kind is Kind.BLOB:
         return harmless(codecs.describe(head, size))

@@ -6,9 +6,9 @@ import pytest
 import sqlalchemy as sa
 
 from compdb import dag
-from compdb.algebra import Relation
+from compdb.algebra import Relation, U
 from compdb.database import bind, connect
-from compdb.errors import InvalidValue, RestrictionError, UnknownAttribute
+from compdb.errors import InvalidValue, JoinError, RestrictionError, UnknownAttribute
 from compdb.types import column_type
 
 
@@ -152,6 +152,20 @@ def test_a_number_beside_a_path_without_a_type_is_an_error_that_shows_the_path(S
         Setting & {"params.gain": 2}
     with pytest.raises(InvalidValue, match=r"write {'params\.on:bool': True}"):
         Setting & {"params.on": [True]}
+
+
+def test_json_is_neither_grouped_nor_joined_by(Setting):
+    for wrong in (
+        lambda: U("params") & Setting,
+        lambda: U("params").aggr(Setting, n="count(*)"),
+        lambda: Setting * Setting.proj("params", m="n"),
+        lambda: Setting & Setting.proj("params", m="n"),
+        lambda: Setting - Setting.proj("params", m="n"),
+    ):
+        with pytest.raises(JoinError, match=r"proj\(x='params\.member:int'\)"):
+            wrong()
+    assert len(U("x") & Setting.proj(x="params.gain:int")) == 3
+    assert len(Setting * Setting.proj("params")) == len(Setting & Setting.proj("params")) == 4
 
 
 def test_an_empty_result_has_the_types_of_its_paths(Setting):
