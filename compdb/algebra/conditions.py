@@ -193,6 +193,8 @@ def _expression(condition: Any) -> Expression:
 def _refusal(condition: object) -> str:
     if condition is None:
         return "None is no condition; write True for all rows, False for none, and {'attribute': None} for NULL"
+    if hasattr(condition, "order_by"):  # a Top
+        return f"{condition} stands alone behind &; inside other conditions write the rows that it takes: `A & [A & Top(...), ...]`"
     return (
         f"{shorten(condition)} of type {type(condition).__name__} is no condition; a dict, an SQL string, an SQLAlchemy "
         "expression, a table, a relation, or a list of these is"

@@ -211,8 +211,15 @@ def _no_route(left: Relation[Any], right: Relation[Any], paths: list[list[dag.Ed
             f"{pair} have no attribute in common and no path of foreign keys between them; "
             "to ask whether the other has any row at all, write `A & bool(B)`"
         )
-    lines = [f"{pair} have no attribute in common and {len(paths)} paths of foreign keys between them; choose one by renaming with proj:"]
+    lines = [
+        f"{pair} have no attribute in common and {len(paths)} paths of foreign keys between them; "
+        "choose one by renaming with proj, or by way of the tables between:"
+    ]
     for path in paths:
         steps = [f"{dag.label(e.child)}({', '.join(mine for mine, _ in e.pairs)})" for e in path]
-        lines.append("  " + " -> ".join([*steps, dag.label(path[-1].parent)]))
+        fix = ""
+        if len(path) == 1:
+            renames = ", ".join(f'{theirs}="{mine}"' for mine, theirs in path[0].pairs)
+            fix = f": {dag.label(path[0].child)}.proj({renames})"
+        lines.append("  " + " -> ".join([*steps, dag.label(path[-1].parent)]) + fix)
     return "\n".join(lines)

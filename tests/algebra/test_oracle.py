@@ -31,6 +31,7 @@ RUNS = int(os.environ.get("COMPDB_ORACLE_RUNS", "30" if os.environ.get("CI") els
 REPEATABLE = "COMPDB_ORACLE_RUNS" not in os.environ
 EXPRESSIONS = 40
 DEEPEST = 5
+ENOUGH = 20
 MOST_ROWS = 150
 CONSTANTS: dict[type, tuple[Any, ...]] = {int: NUMBERS, float: FLOATS, str: ("a", "A", "a ", "'", "\\", "%s")}
 
@@ -421,4 +422,5 @@ def test_every_expression_is_what_python_says(oracle_database):
 
     run()
     assert seen["expressions"] >= 25 * runs
-    assert seen["with rows"] >= seen["expressions"] / 4
+    if runs >= ENOUGH:  # hypothesis begins with small pipelines, which have few rows
+        assert seen["with rows"] >= seen["expressions"] / 4

@@ -425,6 +425,9 @@ def test_foreign_keys_lead_where_no_attribute_is_common(lab):
         species & lab.Litter
     assert "Litter(mother_id) -> Subject" in str(caught.value)
     assert "Litter(father_id) -> Subject" in str(caught.value)
+    for role, found in (("mother_id", [("M1",), ("M3",)]), ("father_id", [("M2",)])):
+        assert f'Litter({role}) -> Subject: Litter.proj(subject_id="{role}")' in str(caught.value)
+        assert keys(species & lab.Litter.proj(subject_id=role)) == found
     assert keys(species & lab.Litter.proj("mother_id")) == [("M1",), ("M3",)]
     assert keys(lab.Litter.proj("father_id") & (species & {"species": "mouse"})) == [(1,)]
     assert keys(lab.Litter.proj("father_id") - species) == [(2,)]

@@ -118,8 +118,10 @@ def test_head_and_tail_are_in_key_order(lab):
 
 def test_top_is_no_condition_inside_others(sqlite_lab):
     for condition in ([Top(1)], AndList([Top(1)]), Not(Top(1))):
-        with pytest.raises(RestrictionError):
+        with pytest.raises(RestrictionError, match=r"write the rows that it takes: `A & \[A & Top"):
             sqlite_lab.Session & condition
+    best = sqlite_lab.Session & Top(1, order_by="quality DESC")
+    assert listed(sqlite_lab.Session & [best, {"session_idx": 2}], order_by="KEY") == [("M1", 1), ("M1", 2)]
     with pytest.raises(RestrictionError, match=r"A - \(A & Top"):
         sqlite_lab.Session - Top(1)
 
