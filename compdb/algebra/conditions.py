@@ -1,7 +1,7 @@
 """Conditions: everything that may stand behind `&` and `-`, read into a small tree.
 
 ==============================================  =========================================================
-dict, `np.void`                                 all these attributes have these values (`Equal`)
+dict, `np.void`, row of SQLAlchemy or pandas    all these attributes have these values (`Equal`)
 `"quality > 0.5"`                               SQL by the author (`Text`)
 `(Session.quality > 0.5)`                       an SQLAlchemy expression (`Expression`)
 a table, a relation                             a row of it matches (`Matching`)
@@ -153,6 +153,8 @@ def parse(condition: object, relate: Callable[[Any], Relation[Any] | None]) -> N
     """
     if isinstance(condition, Mapping):
         return Equal(condition)
+    if isinstance(condition, sa.Row):
+        return Equal(dict(condition._mapping))
     if isinstance(condition, str):
         return _text(condition)
     if isinstance(condition, (bool, np.bool_)):
@@ -221,11 +223,15 @@ def records(rows: object) -> Iterable[Any] | None:
         if rows.dtype.names:
             return [_of_void(row) for row in rows.ravel()]
         return list(rows) if rows.ndim else None
+    if hasattr(rows, "collect") and hasattr(rows, "collect_schema"):  # a lazy frame of polars
+        return records(rows.collect())
     for method in ("to_dicts", "to_pylist"):  # polars, Arrow
         if hasattr(rows, method) and hasattr(rows, "schema"):
             return list(getattr(rows, method)())
     if hasattr(rows, "to_dict") and hasattr(rows, "columns") and hasattr(rows, "index"):  # pandas
         return _of_frame(rows)
+    if hasattr(rows, "to_frame") and hasattr(rows, "isna"):
+        return _of_pandas(rows)
     if isinstance(rows, (list, tuple, set, frozenset, Iterator, type({}.values()), type({}.keys()))):
         return list(rows)
     return None
@@ -234,6 +240,14 @@ def records(rows: object) -> Iterable[Any] | None:
 def _of_void(row: np.void) -> dict[str, Any]:
     assert row.dtype.names
     return {name: row[name] for name in row.dtype.names}
+
+
+def _of_pandas(rows: Any) -> list[dict[str, Any]] | None:
+    """Return the rows of an index whose levels have names, or a series that is a row of a frame; None for any other."""
+    if hasattr(rows, "index"):
+        labels = list(rows.index)
+        return _of_frame(rows.to_frame().T) if labels and all(isinstance(n, str) for n in labels) else None
+    return None if None in rows.names else _of_frame(rows.to_frame(index=False))
 
 
 def _of_frame(frame: Any) -> list[dict[str, Any]]:

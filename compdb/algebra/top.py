@@ -127,6 +127,10 @@ def _ordered(relation: Relation[Any], item: Any) -> Iterator[sa.ColumnElement[An
 
 def _by_attribute(relation: Relation[Any], name: str, down: bool) -> Iterator[sa.ColumnElement[Any]]:
     attribute = relation.heading[name]
+    if isinstance(attribute.type, sa.JSON):
+        raise RestrictionError(
+            f"{name!r} of {relation.label} is JSON, which has no order; order by what is in it: proj(..., x='{name}.member:int')"
+        )
     if attribute.nullable:  # the databases differ in where NULL stands
         yield attribute.column.is_(None).asc() if down else attribute.column.is_(None).desc()
     yield attribute.column.desc() if down else attribute.column.asc()

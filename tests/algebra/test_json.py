@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from compdb import dag
-from compdb.algebra import Relation, U
+from compdb.algebra import Relation, Top, U
 from compdb.database import bind, connect
 from compdb.errors import InvalidValue, JoinError, RestrictionError, UnknownAttribute
 from compdb.types import column_type
@@ -166,6 +166,12 @@ def test_json_is_neither_grouped_nor_joined_by(Setting):
             wrong()
     assert len(U("x") & Setting.proj(x="params.gain:int")) == 3
     assert len(Setting * Setting.proj("params")) == len(Setting & Setting.proj("params")) == 4
+
+
+def test_json_has_no_order(Setting):
+    with pytest.raises(RestrictionError, match=r"proj\(..., x='params.member:int'\)"):
+        Setting.to_dicts(order_by="params DESC")
+    assert numbers(Setting.proj(x="params.gain:int") & Top(1, order_by="x DESC")) == [1]
 
 
 def test_an_empty_result_has_the_types_of_its_paths(Setting):

@@ -505,3 +505,20 @@ def test_an_expression_over_more_values_than_a_statement_can_bind(lab, size):
     assert keys(lab.Session & (c.session_idx.in_(many) | (c.note == "late"))) == [("M1", 2), ("M3", 1)]
     pairs = sa.tuple_(c.subject_id, c.session_idx).in_([("M1", n) for n in many])
     assert keys(lab.Session.proj(...) & pairs) == [("M1", 2)]
+
+
+def test_rows_of_frames_and_of_sqlalchemy(lab):
+    pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    frame = lab.Session.proj("rig", "quality").to_pandas(order_by="KEY")
+    for place, key in enumerate([("M1", 1), ("M1", 2), ("M2", 1), ("M3", 1)]):
+        assert keys(lab.Session & frame.reset_index().iloc[place]) == [key]
+    assert [keys(lab.Session & row) for _, row in frame[["rig"]].iterrows()][-1] == [("M3", 1)]
+    assert keys(lab.Session & frame.index[:2]) == [("M1", 1), ("M1", 2)]
+    assert keys(lab.Session & pd.Index(["M3"], name="subject_id")) == [("M3", 1)]
+    assert keys(lab.Session & lab.Session.proj().to_polars().lazy().filter(pl.col("session_idx") == 2)) == [("M1", 2)]
+    with lab.database.reading() as connection:
+        row = connection.execute(sa.select(lab.session.c.subject_id, lab.session.c.session_idx).limit(1)).one()
+    assert keys(lab.Session & row) == [tuple(row)]
+    for wrong in (frame["quality"].reset_index(drop=True), pd.Index(["M1"])):
+        with pytest.raises(RestrictionError, match="is no condition"):
+            lab.Session & wrong
