@@ -282,3 +282,36 @@ def test_populate_twice_is_populate_once(lab):
     assert Res.populate()["success_count"] == N
     assert Res.populate() == {"success_count": 0, "error_list": []}
     assert Res.progress(display=False) == (0, N)
+
+
+def test_a_pipeline_is_populated_in_order_of_what_depends_on_what(lab):
+    """Tables may be chosen; restrictions hold for what lies downstream of them."""
+    made = []
+
+    def make(self, key):
+        made.append((type(self).__name__, key["k"]))
+        self.insert1({**key, "y": 1.0})
+
+    def over(name, parent):
+        namespace = {
+            "__annotations__": {"of": cdb.Key[parent], "y": cdb.Mapped[float]},
+            "make": make,
+            "__module__": __name__,
+        }
+        return type(lab)(name, (cdb.Computed, lab), namespace)
+
+    First = over("First", lab.Src)
+    Second = over("Second", First)
+    Beside = over("Beside", lab.Note)
+    lab.activate()
+    result = lab.populate(lab.Src & "k < 3", tables=[Second, First])
+    assert made == [("First", 0), ("First", 1), ("First", 2), ("Second", 0), ("Second", 1), ("Second", 2)]
+    three = {"success_count": 3, "error_list": []}
+    assert result == {"success_count": 6, "error_list": [], "tables": {"First": three, "Second": three}}
+    made.clear()
+    result = lab.populate(First & "k = 7", lab.Note)
+    assert [k for name, k in made if name == "Second"] == [7]
+    assert len(First) == N
+    assert len(Beside) == 2
+    with pytest.raises(cdb.PopulateError, match="Src is a manual table"):
+        lab.populate(tables=[lab.Src])

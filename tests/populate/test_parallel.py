@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,9 @@ import pytest
 import sqlalchemy as sa
 
 import compdb as cdb
+from compdb.database import database_of
+
+from .test_faults import refusal
 
 MODULE = '''
 import ctypes, os, signal, time
@@ -124,6 +128,40 @@ def test_any_executor_will_do(module):
     assert len(module.Res.P) == 2 * N
 
 
+@pytest.mark.parametrize("what", ["disk full", "read-only"])
+def test_a_database_that_takes_no_rows_ends_a_run_on_an_executor_too(module, what):
+    engine = database_of(module.Res.__table__).engine
+
+    def refuse(connection, cursor, statement, parameters, context, executemany):
+        if "INTO res" in statement:
+            raise refusal(engine, what)
+
+    sa.event.listen(engine, "before_cursor_execute", refuse)
+    try:
+        with ThreadPoolExecutor(2) as pool, pytest.raises(cdb.DatabaseError, match="populate of Res stops here"):
+            module.Res.populate(executor=pool, suppress_errors=True)
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", refuse)
+    assert len(module.Res) == 0
+    assert module.Res.populate() == {"success_count": N, "error_list": []}
+
+
+def test_keys_of_a_batch_that_was_given_up_are_no_errors_where_they_are_there(module):
+    """An executor that loses what a batch has returned, as dask does when a worker dies too often."""
+
+    class Forgetful(ThreadPoolExecutor):
+        def submit(self, fn, /, *args, **kwargs):
+            def forget():
+                fn(*args, **kwargs)
+                raise RuntimeError("forgotten")
+
+            return super().submit(forget)
+
+    with Forgetful(2) as pool:
+        assert module.Res.populate("k < 5", executor=pool) == {"success_count": 5, "error_list": []}
+    assert len(module.Res) == 5
+
+
 def test_a_class_in_a_function_cannot_travel(url):
     class Lab(cdb.Pipeline):
         """In a function."""
@@ -185,6 +223,59 @@ def test_classes_of_a_notebook_travel_in_a_parcel(tmp_path, sqlite_url):
     script.write_text(f"CELLS = {cells!r}\n{program}")
     run = subprocess.run([sys.executable, str(script), sqlite_url], capture_output=True, text=True, timeout=120)
     assert "{'success_count': 12, 'error_list': []} 24" in run.stdout, run.stderr
+
+
+PROMPT = """
+import sys
+main = sys.modules["__main__"]
+del main.__file__
+exec(compile(CELLS, "<cell>", "exec"), main.__dict__)
+"""
+EXECUTORS = {
+    "dask": """
+from dask.distributed import Client, LocalCluster
+with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    print(Res.populate(executor=client.get_executor()), len(Res.P))
+""",
+    "loky": """
+from loky import get_reusable_executor
+print(Res.populate(executor=get_reusable_executor(max_workers=1)), len(Res.P))
+""",
+}
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_classes_of_a_notebook_travel_to_an_executor(tmp_path, sqlite_url, executor):
+    pytest.importorskip("cloudpickle")
+    pytest.importorskip({"dask": "distributed"}.get(executor, executor))
+    cells = MODULE.split("\nclass Deadly", maxsplit=1)[0]
+    script = tmp_path / "notebook.py"
+    run_it = "Lab.activate(sys.argv[1])\nSrc.insert({'k': i, 'x': i / 2} for i in range(12))\n" + EXECUTORS[executor]
+    script.write_text(f"CELLS = {cells!r}\n{PROMPT}\nif __name__ == '__main__':\n{textwrap.indent(run_it, '    ')}")
+    run = subprocess.run([sys.executable, str(script), sqlite_url], capture_output=True, text=True, timeout=120)
+    assert "{'success_count': 12, 'error_list': []} 24" in run.stdout, run.stderr
+
+
+def test_what_cannot_travel_from_a_notebook_is_told_with_its_class_and_the_fix(tmp_path, sqlite_url):
+    pytest.importorskip("cloudpickle")
+    cells = """
+import threading
+import compdb as cdb
+from compdb import Key, Mapped
+class Lab(cdb.Pipeline): pass
+class Src(cdb.Manual, Lab):
+    k: Key[int]
+lock = threading.Lock()
+class Res(cdb.Computed, Lab):
+    src: Key[Src]
+    def make(self, key):
+        with lock:
+            self.insert1(key)
+"""
+    script = tmp_path / "notebook.py"
+    script.write_text(f"CELLS = {cells!r}\n{PROMPT}\nLab.activate(sys.argv[1])\nRes.populate(processes=2)\n")
+    run = subprocess.run([sys.executable, str(script), sqlite_url], capture_output=True, text=True, timeout=120)
+    assert re.search(r"PopulateError: Res\.make cannot travel .*move the class into a module", run.stderr), run.stderr
 
 
 def test_sigterm_ends_a_run_with_finished_keys_kept(tmp_path, sqlite_url):
