@@ -128,14 +128,14 @@ def _alone(place: Place, table: Sequence[str], quiet: bool) -> None:
 
 @contextmanager
 def _telling(classes: Sequence[type[Any]]) -> Iterator[None]:
-    """Log each make that is finished."""
+    """Log each make that is kept."""
     for cls in classes:
-        event.listen(cls, "after_make", _tell)
+        event.listen(cls, "make_kept", _tell)
     try:
         yield
     finally:
         for cls in classes:
-            event.remove(cls, "after_make", _tell)
+            event.remove(cls, "make_kept", _tell)
 
 
 def _tell(table: type[Any], key: dict[str, Any], seconds: float) -> None:

@@ -4,8 +4,8 @@
 ... def tell(table, key, error):
 ...     print(table.__name__, key, error)
 
-`before_make(table, key)`, `after_make(table, key, seconds)` once its rows are checked (they are committed with their window), and
-`make_failed(table, key, error)`. A listener that raises fails the make.
+`before_make(table, key)`, `after_make(table, key, seconds)` once its rows are checked, `make_kept(table, key, seconds)` once they are
+committed, which is with their window, and `make_failed(table, key, error)`. A listener that raises before the commit fails the make.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ class MakeEvents(event.Events[Any]):
 
     def after_make(self, table: type[Any], key: dict[str, Any], seconds: float) -> None:
         """Called after a make whose rows are checked."""
+
+    def make_kept(self, table: type[Any], key: dict[str, Any], seconds: float) -> None:
+        """Called after the commit of what a make inserted."""
 
     def make_failed(self, table: type[Any], key: dict[str, Any], error: BaseException) -> None:
         """Called when a make, or the writing of its rows, failed."""

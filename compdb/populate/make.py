@@ -297,8 +297,8 @@ class Make:
         self.committing = True  # if that fails, nobody knows whether it arrived
         self.transaction.commit()
         self.transaction = None
-        self.run.success += 1
         self.run.commits += 1
+        self.run.count([self])
 
     def _skip(self) -> None:
         """Let the key be ignored, with the reason that make returned; what it wrote by the session is undone."""

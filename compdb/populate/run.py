@@ -219,14 +219,23 @@ class Run:
         except (exc.DBAPIError, LeaseLost) as error:
             self.stop_if_hopeless(error)
         else:
-            self._count(makes)
+            self.count(makes)
             makes.clear()
         while makes:  # outside the handler: what failed the window is no part of what fails a key
             self._write_alone(makes[0])
             del makes[0]
 
-    def _count(self, makes: list[Make]) -> None:
-        self.success += sum(make.skipped is None for make in makes)
+    def count(self, makes: Sequence[Make]) -> None:
+        """Count makes that are committed, and tell of them."""
+        kept = [make for make in makes if make.skipped is None]
+        self.success += len(kept)
+        told = self.hooks.dispatch.make_kept
+        if told:
+            for make in kept:
+                try:
+                    told(self.cls, dict(make.key), make.seconds)
+                except Exception:  # nothing that a listener does undoes a commit
+                    log.exception("%s: a listener of make_kept failed for %s", self.label, dict(make.key))
 
     def _write_alone(self, make: Make) -> None:
         """Write one make, so that an error lands on its own key."""
@@ -235,33 +244,34 @@ class Run:
         except exc.DBAPIError as error:
             self.stop_if_hopeless(error)
             told = insisting(self.database, self.label, partial(make.told, error))
-            if not self.done_elsewhere(make.key, told, in_doubt=self.in_doubt):
+            if not self.done_elsewhere(make, told, in_doubt=self.in_doubt):
                 self.fail(make.key, told)
         except LeaseLost as error:
-            self.lose(make.key, error, in_doubt=self.in_doubt)
+            self.lose(make.key, error)
+            self.count([make] if self.in_doubt else [])
         else:
-            self._count([make])
+            self.count([make])
 
-    def lose(self, key: dict[str, Any], error: BaseException, *, in_doubt: bool = False) -> None:
+    def lose(self, key: dict[str, Any], error: BaseException) -> None:
         """Note that nothing of `key` was kept since it is another worker's now: no error, its result is or will be there.
 
-        Where it is `in_doubt` whether a COMMIT of ours arrived, it did: it has removed the job.
+        Where it is in doubt whether a COMMIT of ours arrived, it did: it has removed the job.
         """
-        self.success += in_doubt
         log.info("%s: %s is another worker's now, or its inputs are gone: %s", self.label, dict(key), told(error))
         self.lost += 1
 
-    def done_elsewhere(self, key: dict[str, Any], error: BaseException, *, in_doubt: bool) -> bool:
+    def done_elsewhere(self, make: Make, error: BaseException, *, in_doubt: bool) -> bool:
         """Say whether a doubled key only means that the row is there: another worker made it, or we did and never heard."""
         if not isinstance(error, DuplicateKey) or error.table != self.label:
             return False
+        key = make.key
         query = sa.select(sa.literal(1)).where(sa.exists().where(*(self.table.c[n] == v for n, v in key.items())))
         there = bool(self._ask(query))
         if there:
             log.info("%s: %s is there already", self.label, dict(key))
             if self.ledger is not None:
                 self.ledger.drop(key)
-            self.success += in_doubt
+            self.count([make] if in_doubt else [])
         return there
 
     def look_again(self, keys: list[dict[str, Any]]) -> None:

@@ -133,11 +133,12 @@ def _one(run: Run, key: dict[str, Any], options: dict[str, Any]) -> None:
         except Hopeless:
             raise
         except LeaseLost as error:
-            run.lose(key, error, in_doubt=in_doubt)
+            run.lose(key, error)
+            run.count([make] if in_doubt else [])
             return
         except Exception as error:
             in_doubt = in_doubt or make.committing
-            if run.done_elsewhere(key, error, in_doubt=in_doubt):
+            if run.done_elsewhere(make, error, in_doubt=in_doubt):
                 return
             if attempt == RETRIES - 1 or not run.passes(error):
                 run.stop_if_hopeless(error)

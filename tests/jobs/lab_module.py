@@ -32,6 +32,7 @@ class Src(cdb.Manual, Lab):
 class Res(cdb.Computed, Lab):
     src: Key[Src]
     pid: Mapped[int]
+    __table_args__ = (sa.CheckConstraint("pid >= 0", name="real"),)
     timeout = float(os.environ["LAB_TIMEOUT"]) if "LAB_TIMEOUT" in os.environ else None
     max_memory = float(os.environ["LAB_MEMORY"]) if "LAB_MEMORY" in os.environ else None
     max_attempts = int(os.environ.get("LAB_ATTEMPTS", "1"))
@@ -48,7 +49,7 @@ class Res(cdb.Computed, Lab):
             all(itertools.repeat(True))  # for ever, in compiled code, where no signal is looked at
         if "LAB_LEAK" in os.environ:
             LEAKED.append(b"x" * int(os.environ["LAB_LEAK"]))
-        self.insert1({**key, "pid": os.getpid()})
+        self.insert1({**key, "pid": -1 if k == os.environ.get("LAB_REFUSED") else os.getpid()})
         self.P.insert({**key, "i": i} for i in range(2))
         if k == os.environ.get("LAB_DEADLY"):
             os.kill(os.getpid(), signal.SIGKILL)

@@ -38,13 +38,26 @@ def test_a_worker_with_failed_makes_returns_1_and_one_without_its_pipeline_2(mod
         )
 
 
+def test_each_key_has_a_line_that_says_what_became_of_it(module):
+    """One is refused by the database, with the rows of a window: it is not told as made before that is known."""
+    with workers(module, 1, "--table", "Res", LAB_REFUSED=3, LAB_BAD=5) as (process,):
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    lines = [line for line in said.splitlines() if "made Res {" in line or "make of Res failed for {" in line]
+    assert [sum(f"{{'k': {k}}}" in line for line in lines) for k in range(N)] == [1] * N
+    assert sum("failed for" in line for line in lines) == 2
+    assert sorted(job["k"] for job in module.Res.jobs.errors) == [3, 5]
+
+
 def test_eight_workers_share_the_keys(module):
     module.Src.insert({"k": i, "x": 0.0} for i in range(N, 2000))
     with workers(module, 8, "--table", "Res") as processes:
         logs = logs_of(processes, 240)
     assert [p.returncode for p in processes] == [0] * 8, logs
     assert len(module.Res) == 2000
-    assert sum(log.count("made Res") for log in logs) == 2000  # no make ran twice
+    assert sum(log.count("made Res") for log in logs) == len(module.Lab.runs) == 2000
+    for doubled in ("another worker's now", "is there already"):
+        assert not any(doubled in log for log in logs)
     assert not any("locked" in log for log in logs)
 
 

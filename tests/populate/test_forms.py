@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 import compdb as cdb
+from compdb.database import database_of
 
 from .conftest import N, computed
 from .test_window import everything, lab_engine, transactions
@@ -145,6 +146,50 @@ def test_events_tell_of_every_make(lab):
     assert told[:3] == [("before", 0), ("after", 0), ("before", 1)]
     assert ("failed", 3, AssertionError) in told
     assert len(told) == 2 * N
+
+
+def test_a_make_is_told_as_kept_when_its_rows_are_committed_and_not_if_they_are_refused(url):
+    class Lab(cdb.Pipeline):
+        """Results of which the database takes the small ones."""
+
+    class Src(cdb.Manual, Lab):
+        k: cdb.Key[int]
+
+    class Res(cdb.Computed, Lab):
+        src: cdb.Key[Src]
+        y: cdb.Mapped[int]
+        __table_args__ = (sa.CheckConstraint("y < 5", name="small"),)
+
+        def make(self, key):
+            if key["k"] == 1:
+                return cdb.skip("one")
+            if key["k"] == 2:
+                with Lab.transaction():  # one that commits by itself
+                    self.insert1({**key, "y": 2})
+            else:
+                self.insert1({**key, "y": key["k"]})
+            return None
+
+    Lab.activate(url)
+    Src.insert({"k": k} for k in range(7))
+    told, there = [], []
+
+    def kept(table, key, seconds):
+        told.append(key["k"])
+        there.append(committed(Res, key["k"]))
+        raise RuntimeError("which undoes nothing")
+
+    sa.event.listen(Res, "make_kept", kept)
+    assert Res.populate(suppress_errors=True)["success_count"] == 4
+    assert sorted(told) == [0, 2, 3, 4]
+    assert all(there)
+
+
+def committed(table, k):
+    """Say whether another connection sees the row of a key."""
+    column = table.__table__.c.k
+    with database_of(table.__table__).connect() as connection:
+        return connection.execute(sa.select(column).where(column == k)).first() is not None
 
 
 def test_keys_finished_before_an_error_are_kept_then_it_is_raised(lab):

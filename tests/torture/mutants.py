@@ -86,7 +86,7 @@ def no_redo() -> None:
             for make in makes:
                 self.fail(make.key, make.told(error))
         else:
-            self._count(makes)
+            self.count(makes)
         makes.clear()
 
     Run._write_window = all_fail  # type: ignore[method-assign]
@@ -173,7 +173,7 @@ def no_look_before_an_error() -> None:
     """Let a row that is there, since the reply to its COMMIT was lost, be an error."""
     from compdb.populate.run import Run
 
-    Run.done_elsewhere = lambda self, key, error, *, in_doubt: False  # type: ignore[method-assign]
+    Run.done_elsewhere = lambda self, make, error, *, in_doubt: False  # type: ignore[method-assign]
 
 
 def held_while_computing() -> None:

@@ -35,6 +35,7 @@ SERVERS = {
 }
 KEYS, WORKERS = 300, 4
 LEASE = 1.5
+DECK = ["kill", "freeze", "freeze", "terminate", "cut"]
 CUTS = {
     "mysql": ("SELECT id FROM information_schema.processlist WHERE db = '%s' AND id <> CONNECTION_ID()", "KILL %d"),
     "postgresql": (
@@ -58,6 +59,7 @@ class Herd:
         self.log = log.open("ab")
         self.workers: list[subprocess.Popen[bytes]] = []
         self.frozen: dict[subprocess.Popen[bytes], float] = {}
+        self.deck: list[str] = []
         self.done: Counter[str] = Counter()
 
     def fill(self) -> None:
@@ -74,8 +76,12 @@ class Herd:
     def hurt(self, rng: random.Random, busy: set[int], cut) -> None:
         """Do something to one of those that have keys."""
         awake = [p for p in self.workers if p not in self.frozen and p.pid in busy]
-        what = rng.choice(["kill", "freeze", "freeze", "terminate", "cut"])
-        if not awake or (what == "freeze" and len(self.frozen) >= WORKERS - 2):
+        if not awake:
+            return
+        if not self.deck:  # so that in a minute of a busy machine each of them happens
+            self.deck = rng.sample(DECK, len(DECK))
+        what = self.deck.pop()
+        if what == "freeze" and len(self.frozen) >= WORKERS - 2:
             return
         process = rng.choice(awake)
         if what == "kill":
