@@ -70,8 +70,12 @@ def standing(cls: type[Any]) -> Standing:
 
 
 def drift(pipelines: Sequence[type[Pipeline]]) -> list[Difference]:
-    """Return where the database of connected pipelines does not fit them; comments do no harm to what is computed."""
-    return [d for d in migrate.check(pipelines, database_of(pipelines[0].metadata)) if d.kind != "comment"]
+    """Return where the database of connected pipelines does not fit them.
+
+    Comments do no harm to what is computed, nor do rows that somebody has added to a lookup.
+    """
+    found = migrate.check(pipelines, database_of(pipelines[0].metadata))
+    return [d for d in found if d.kind != "comment" and not (d.kind == "lookup" and d.fits)]
 
 
 def waiting(place: Place, database: Database) -> list[Revision]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -72,7 +72,7 @@ def differences(
         old = makeable(there[ours.place], ours, connection.dialect)
         found = _compared(_read(old, ours, {}, connection), declared, ours.key)
         for row in found.missing:
-            yield Difference("lookup", ours.label, f"row {shorten(row)} is not in the database")
+            yield Difference("lookup", ours.label, f"row {shorten(row)} is not in the database", fits=False)
         for key, former, new in found.matched:
             differing = _differing(former, new)
             if not differing:
@@ -80,7 +80,7 @@ def differences(
             told = ", ".join(
                 f"{n} is {shorten(former[n])} in the database, {shorten(new[n])} in the class" for n in differing
             )
-            yield Difference("lookup", ours.label, f"row {key}: {told}")
+            yield Difference("lookup", ours.label, f"row {key}: {told}", fits=False)
         for row in found.extra:
             yield Difference("lookup", ours.label, f"row {shorten(row)} is in the database, and not among the contents")
 
@@ -107,6 +107,7 @@ def row_changes(
             continue
         old = before.get(ours.place)
         if old is None:
+            declared = [_with_defaults(row, cls, connection.dialect) for row in declared]
             up[ours.place] = RowChanges(_clause(ours), ours.key, insert=_parents_first(declared, ours))
             continue
         names = renames.get(ours.place, {})
@@ -115,6 +116,14 @@ def row_changes(
         key = [n for n in ours.key if n in former]
         kinds = ([family(of[n].type, connection.dialect) for n in key] for of in (former, ours.columns))
         found = _compared(rows, declared, key, retyped=not operator.eq(*kinds))
+        found = replace(
+            found,
+            missing=[_with_defaults(row, cls, connection.dialect) for row in found.missing],
+            matched=[
+                (which, there, _with_defaults(row, cls, connection.dialect, known=there))
+                for which, there, row in found.matched
+            ],
+        )
         _put(up, down, found, key, ours, old, names)
     return up, down
 
@@ -138,6 +147,21 @@ def _kept(type_: sa.types.TypeEngine[Any], value: Any, dialect: sa.Dialect) -> A
     if isinstance(type_, types.Blob):
         return value if value is None or isinstance(value, codecs.Encoded) else codecs.Encoded(codecs.encode(value))
     return type_.process_bind_param(value, dialect) if isinstance(type_, sa.types.TypeDecorator) else value
+
+
+def _with_defaults(row: Row, cls: type[Any], dialect: sa.Dialect, known: Iterable[str] = ()) -> Row:
+    """Return a declared row with what Python gives to the columns that it leaves out, but for those that are `known`."""
+    table: sa.Table = cls.__table__
+    left = [c for c in table.columns if c.name not in row and c.name not in known]
+    given = {
+        c.name: _default(c) for c in left if isinstance(c.default, sa.ColumnDefault) and not c.default.is_clause_element
+    }
+    return {**row, **{n: _kept(table.c[n].type, value, dialect) for n, value in given.items()}}
+
+
+def _default(column: sa.Column[Any]) -> Any:
+    default: Any = column.default
+    return default.arg(None) if default.is_callable else default.arg
 
 
 def _plain(type_: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:

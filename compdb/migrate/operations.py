@@ -11,6 +11,7 @@ Each says what it does whatever the rows are, in the same statements every time:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -253,4 +254,5 @@ def _change_rows(operations: Operations, op: ChangeRows) -> None:
     if op.insert:
         columns = [sa.Column(c.name, c.type, primary_key=c.name in op.key, autoincrement=False) for c in table.c]
         whole = sa.Table(table.name, sa.MetaData(), *columns, schema=table.schema)
-        dialects.of(connection).insert_rows(connection, whole, [dict(row) for row in op.insert], replace=True)
+        for _, rows in itertools.groupby(op.insert, key=frozenset):  # each statement has one set of columns
+            dialects.of(connection).insert_rows(connection, whole, [dict(row) for row in rows], replace=True)

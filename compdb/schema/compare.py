@@ -34,7 +34,7 @@ class Difference:
     words : str
         What is in the database, and what the class says.
     fits : bool
-        Whether rows can be written and read all the same.
+        Whether rows can be written and read all the same, and what is computed from them is what the class says.
     """
 
     kind: str

@@ -82,6 +82,24 @@ def test_a_comment_is_no_drift_but_is_told_by_migrate_check(compdb, active):
     assert [(d["kind"], d["table"]) for d in said.json["drift"]] == [("comment", "Twice")]
 
 
+def test_a_row_that_somebody_added_to_a_lookup_is_no_drift_but_one_that_changed_is(compdb, active, url):
+    def run(statement):
+        engine = sa.create_engine(url)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+        engine.dispose()
+
+    run("INSERT INTO src (k, x) VALUES (7, 0.5)")
+    assert compdb("populate", "--json").json["made"] == 10
+    assert compdb("status", "--json").json["drift"] == []
+    said = compdb("migrate", "check", "--json")
+    assert [(d["kind"], d["table"]) for d in said.json["drift"]] == [("lookup", "Src")]
+    run("UPDATE src SET x = 9 WHERE k = 1")
+    changed = compdb("status", "--json")
+    assert changed.code == 2
+    assert ["x is 9.0 in the database, 0.5 in the class" in d["words"] for d in changed.json["drift"]] == [True]
+
+
 def test_populate_makes_what_is_missing_and_keeps_errors(compdb, active):
     said = compdb("populate", "--json")
     assert said.code == 1

@@ -1,10 +1,13 @@
 """Rows of lookups that refer to each other, or whose key changes, follow their contents there and back on every database."""
 
+import datetime
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import sqlalchemy as sa
 
 import compdb as cdb
 from compdb import Key, Mapped, foreign_key, mapped_column, migrate
@@ -161,6 +164,40 @@ def test_rows_follow_their_contents_there_and_back(declare: Declare, database: D
     assert (picture(database), rows_of(new)) == (after, changed)
     migrate.down([new], database, folder, first)
     assert (picture(database), rows_of(old)) == (before, former)
+
+
+def test_attributes_that_contents_leave_out_get_their_defaults(database: Database, folder: Path) -> None:
+    def declare(lab: Any, new: bool) -> None:
+        class Rig(cdb.Lookup, lab):
+            rig: Key[int]
+            token: Mapped[uuid.UUID] = mapped_column(default=uuid.uuid4)
+            room: Mapped[str | None]
+            opened: Mapped[datetime.datetime] = mapped_column(server_default=sa.func.now())
+            if new:
+                floor: Mapped[int] = mapped_column(default=2)
+            contents = [{"rig": 1}, {"rig": 2, "room": "cellar"}, {"rig": 3}][: 3 if new else 2]
+
+    old, new = pipeline(declare, False), pipeline(declare, True)
+    migrate.new([old], database, folder, "first")
+    old.activate(database.engine, migrations=folder)
+    (rig,) = old.__catalog__
+    (one, two) = rig.to_dicts(order_by="KEY")
+    assert (one["room"], two["room"]) == (None, "cellar")
+    assert one["token"] != two["token"]
+    assert old.check() == []
+    assert migrate.new([old], database, folder, "nothing") is None
+    path = migrate.new([new], database, folder, "a third")
+    assert path is not None
+    path.write_text(path.read_text().replace("'floor', None)", "'floor', 2)"))
+    new.activate(database.engine, migrations=folder)
+    (rig,) = new.__catalog__
+    rows = rig.to_dicts(order_by="KEY")
+    assert [row["token"] for row in rows[:2]] == [one["token"], two["token"]]
+    assert [row["floor"] for row in rows] == [2, 2, 2]
+    assert new.check() == []
+    migrate.down([new], database, folder, migrate.history(folder)[0].id)
+    (rig,) = old.__catalog__
+    assert rig.to_dicts(order_by="KEY") == [one, two]
 
 
 def test_rows_that_refer_to_a_row_of_another_type_keep_it(database: Database, folder: Path) -> None:
