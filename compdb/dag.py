@@ -26,6 +26,7 @@ __all__ = [
     "changed",
     "children",
     "descendants",
+    "every_table",
     "indexed",
     "key_names",
     "label",
@@ -106,6 +107,11 @@ def register(metadata: sa.MetaData) -> None:
 def changed() -> None:
     """Forget what was found out: a table was declared, replaced or removed."""
     _GRAPH.memory.clear()
+
+
+def every_table() -> list[sa.Table]:
+    """Return the tables of all pipelines of this process."""
+    return [table for metadata in _GRAPH.collections for table in metadata.tables.values()]
 
 
 def tier(table: sa.FromClause) -> str | None:

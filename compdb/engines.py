@@ -12,6 +12,7 @@ import atexit
 import functools
 import importlib.util
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -29,9 +30,9 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor, ExecutionContext
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from compdb import dialects
-from compdb.dialects import READ, Dialect, original
-from compdb.errors import ConnectionFailed, SessionError, TransactionLost
+from compdb import dag, dialects
+from compdb.dialects import READ, Dialect, Fault, original
+from compdb.errors import ConnectionFailed, SchemaDrift, SessionError, TransactionLost
 from compdb.settings import redact, redact_text
 
 __all__ = ["adopt_engine", "answering", "make_engine", "make_reader", "normal"]
@@ -43,6 +44,7 @@ DRIVERS = {
     "postgresql": ("psycopg",),
 }
 PORTS = {"mysql": 3306, "mariadb": 3306, "postgresql": 5432}
+DATA = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH|COPY)\b", re.IGNORECASE)
 MODULES = {"mysqldb": "MySQLdb", "mariadbconnector": "mariadb"}
 
 
@@ -298,6 +300,21 @@ def _handle_error(context: ExceptionContext) -> None:
         return
     if dialects.of(connection).transaction_lost(connection, context.original_exception):
         connection.info["compdb_lost"] = str(context.original_exception)[:200]
+        return
+    diagnosis = dialects.of(connection).classify(context.original_exception)
+    if diagnosis.fault is Fault.MISSING_TABLE and DATA.match(context.statement or ""):
+        _tell_missing(connection.engine, diagnosis.table or "", context)
+
+
+def _tell_missing(engine: sa.Engine, name: str, context: ExceptionContext) -> None:
+    """Say how a table that is declared and not in the database comes into being; of others the database's own words are told."""
+    found = [t for t in dag.every_table() if t.name == name and (dag.tier(t) or t.info.get("system"))]
+    if found:
+        pipelines = dict.fromkeys(str(t.metadata.info.get("pipeline", "its pipeline")) for t in found)
+        activate = " or ".join(f"{pipeline}.activate()" for pipeline in pipelines)
+        raise SchemaDrift(
+            f"{dag.label(found[0])}: there is no table {name!r} in {redact(engine.url)}; {activate} brings it into being"
+        ) from context.original_exception
 
 
 LISTENERS: dict[str, Any] = {
