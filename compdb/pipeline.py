@@ -213,6 +213,7 @@ class Pipeline(orm.DeclarativeBase, metaclass=PipelineMeta):
         given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
         if Pipeline in cls.__bases__:
             _check_keywords(cls, keywords, ["schema", "metadata", *settings], "a pipeline")
+            _check_settings(cls, given, schema, metadata)
             _set_up(cls, schema, metadata, Settings(**given))
             return
         if "__abstract__" in vars(cls):
@@ -265,6 +266,32 @@ def _check_keywords(cls: type[Any], given: dict[str, Any], known: list[str], wha
         raise DeclarationError(
             f"{cls.__name__}: {what} has no class keyword {', '.join(given)}; there are: {', '.join(known)}"
         )
+
+
+def _check_settings(cls: type[Any], given: dict[str, Any], schema: Any, metadata: Any) -> None:
+    """Refuse a setting here, rather than in the first populate or in the thread that keeps a lease alive."""
+    problems = {
+        "schema": schema is None or (isinstance(schema, str) and schema != ""),
+        "metadata": metadata is None or isinstance(metadata, sa.MetaData),
+        "commit_interval": _is_time(given.get("commit_interval", 0)),
+        "lease": _is_time(given.get("lease", 1)) and given.get("lease", 1) > 0,
+        "keep_completed": isinstance(given.get("keep_completed", False), bool),
+    }
+    shapes = {
+        "schema": "a name, as text",
+        "metadata": "a SQLAlchemy MetaData",
+        "commit_interval": "a number of seconds, 0 or more",
+        "lease": "a number of seconds, more than 0",
+        "keep_completed": "True or False",
+    }
+    for name, fine in problems.items():
+        if not fine:
+            value = {"schema": schema, "metadata": metadata, **given}[name]
+            raise DeclarationError(f"{cls.__name__}: {name} is {shapes[name]}, not {value!r}")
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
 def _set_up(cls: type[Pipeline], schema: str | None, metadata: sa.MetaData | None, settings: Settings) -> None:

@@ -374,3 +374,24 @@ def test_after_a_mistake_the_corrected_class_is_declared(lab, Subject):
         session_idx: Key[int]
 
     assert [c.name for c in Session.__table__.columns] == ["subject_id", "session_idx"]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"commit_interval": "fast"},
+        {"commit_interval": -0.1},
+        {"lease": 0},
+        {"lease": float("inf")},
+        {"keep_completed": "yes"},
+        {"schema": 3},
+        {"schema": ""},
+        {"metadata": "Base"},
+    ],
+    ids=str,
+)
+def test_a_setting_of_a_pipeline_that_makes_no_sense(setting):
+    (name, value) = next(iter(setting.items()))
+    with pytest.raises(cdb.DeclarationError, match=rf"Odd: {name} is .*, not {value!r}"):
+
+        class Odd(cdb.Pipeline, **setting): ...
