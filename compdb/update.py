@@ -26,6 +26,7 @@ from compdb.errors import (
     MissingParent,
     NotOneRow,
     UnknownAttribute,
+    shorten,
 )
 
 __all__ = ["update1"]
@@ -83,6 +84,12 @@ def _checked(table: sa.Table, row: Mapping[str, Any]) -> tuple[dict[str, Any], d
     """Return the key and the changes, converted as their columns take them."""
     label = dag.label(table)
     columns = {column.name: column for column in table.columns}
+    if not isinstance(row, Mapping):
+        raise InvalidValue(
+            f"update1 takes a dict of the key and what to change, not {type(row).__name__}: {shorten(row)}",
+            value=row,
+            table=label,
+        )
     for name in row:
         if name not in columns:
             raise UnknownAttribute(name, label, columns)

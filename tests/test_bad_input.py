@@ -270,6 +270,9 @@ def test_datajoints_old_verbs_show_ours(lab):
         lab.Image.fetch()
     with pytest.raises((TypeError, cdb.CompdbError), match=r"fetch1\("):
         (lab.Image & {"image_id": 1}).fetch1["image_name"]
+    for table in (lab.Image, lab.Image()):
+        with pytest.raises(cdb.CompdbError, match=r"write fetch1\('image_name'\)"):
+            table.fetch1["image_name"]
     with pytest.raises((AttributeError, cdb.CompdbError), match=r"populate\("):
         (lab.Detection & {"image_id": 1}).populate()
 
@@ -363,3 +366,80 @@ def test_replace_updates_in_place_and_keeps_the_children(lab):
         "pixels": None,
     }
     assert len(lab.Detection & {"image_id": 1}) == 1
+
+
+# --- values that may stand in one row only, and files ---
+
+
+@pytest.fixture
+def Cage(lab, url):
+    class Cage(cdb.Manual, lab):
+        cage: Key[int]
+        place: Mapped[str | None]
+        label: Mapped[int | None] = mapped_column(unique=True)
+        __table_args__ = (sa.Index("ux_cage_place", "place", unique=True),)
+
+    lab.activate()
+    Cage.insert1((1, "left", 10))
+    return Cage
+
+
+@pytest.mark.parametrize("option", [{}, {"skip_duplicates": True}, {"replace": True}], ids=str)
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([(2, "left", 20)], r"Cage: another row has the same place, which is unique: {'place': 'left'} is in {'cage': 1}"),
+        ([(3, None, 30), (2, None, 10)], r"Cage: another row has the same label.*{'label': 10} is in {'cage': 1}"),
+        ([(2, "a", 20), (3, "b", 20)], r"Cage: two of these rows have the same label, which is unique: {'label': 20}"),
+    ],
+    ids=["index", "constraint", "within"],
+)
+def test_values_that_are_unique_name_the_other_row(Cage, rows, words, option):
+    with pytest.raises(cdb.ConstraintError, match=words):
+        Cage.insert(rows, **option)
+    assert len(Cage) == 1
+
+
+def test_replacing_a_row_by_its_own_unique_values_is_no_conflict(Cage):
+    Cage.insert1((1, "left", 11), replace=True)
+    with pytest.raises(cdb.DuplicateKey, match=r"Cage already has a row for {'cage': 1}"):
+        Cage.insert1((1, "left", 11))
+    assert Cage.fetch1("label") == 11
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"cage,label\n2,20\n3,30,4\n", r"Cage, row 1: line 3 of .*cages.csv has 3 values, .* names 2 attributes: cage, label"),
+        (b"cage,label\n2,20\n3\n", r"Cage, row 1: line 3 of .*cages.csv has 1 values"),
+        (b"cage,place\n2,\xff\n", r"Cage: .*cages.csv is no text in UTF-8"),
+        (b"cage,label\n2,many\n", r"Cage.label, row 0: 'many' is no int"),
+    ],
+)
+def test_a_broken_csv_file_names_the_file_and_the_line(Cage, tmp_path, text, words):
+    path = tmp_path / "cages.csv"
+    path.write_bytes(text)
+    with pytest.raises(cdb.InvalidValue, match=words):
+        Cage.insert(path)
+    assert len(Cage) == 1
+
+
+def test_a_csv_file_with_empty_lines_and_fields(Cage, tmp_path):
+    (tmp_path / "cages.csv").write_text('\ufeffcage,place,label\n\n2,"a, b",\n\n3,,30\n', encoding="utf-8")
+    Cage.insert(tmp_path / "cages.csv")
+    assert (Cage - {"cage": 1}).to_dicts(order_by="KEY") == [
+        {"cage": 2, "place": "a, b", "label": None},
+        {"cage": 3, "place": None, "label": 30},
+    ]
+
+
+@pytest.mark.parametrize("size", [0, -1, "ten", 2.5])
+def test_a_chunk_size_that_is_no_number_of_rows(Cage, size):
+    with pytest.raises(cdb.CompdbError, match="chunk_size is a whole number of rows, at least 1"):
+        Cage.insert([(2, "a", 20)], chunk_size=size)
+
+
+@pytest.mark.parametrize("row", [None, 3, "cage", [1, 2], (1, "left", 3)])
+def test_update1_of_what_is_no_dict(Cage, row):
+    with pytest.raises(cdb.InvalidValue, match="Cage: update1 takes a dict"):
+        Cage.update1(row)

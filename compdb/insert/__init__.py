@@ -16,6 +16,7 @@ know (a missing parent, a key that is there already) is told in the user's table
 from __future__ import annotations
 
 import itertools
+from numbers import Integral
 from typing import Any
 
 import sqlalchemy as sa
@@ -59,8 +60,8 @@ def insert(
     """Insert `rows`; see `Table.insert`."""
     if skip_duplicates and replace:
         raise CompdbError("skip_duplicates keeps the row that is there, replace overwrites it: choose one")
-    if chunk_size is not None and chunk_size < 1:
-        raise CompdbError(f"chunk_size must be at least 1, not {chunk_size}")
+    if chunk_size is not None and not (isinstance(chunk_size, Integral) and chunk_size >= 1):
+        raise CompdbError(f"chunk_size is a whole number of rows, at least 1, not {chunk_size!r}")
     mode: Mode = "skip" if skip_duplicates else "replace" if replace else "plain"
     check_permission(table, allow_direct_insert=allow_direct_insert)
     sink = SINK.get()

@@ -100,18 +100,39 @@ def _of_object(table: sa.Table, row: Any) -> dict[str, Any]:
 
 
 def _csv(table: sa.Table, path: Path) -> Iterator[dict[str, Any]]:
-    columns = facts(table).columns
+    columns, label = facts(table).columns, dag.label(table)
+    for number, names, texts in _lines(path, label):
+        row: dict[str, Any] = {}
+        for name, text in zip(names, texts):
+            if name not in columns:
+                row[name] = text
+            elif text != "":
+                row[name] = _parse(columns[name], text, label, number)
+            elif columns[name].nullable is False and isinstance(columns[name].type, sa.String):
+                row[name] = ""
+        yield row
+
+
+def _lines(path: Path, label: str) -> Iterator[tuple[int, list[str], list[str]]]:
+    """Yield the number, the names and the values of each line of a CSV file that is not empty."""
     with path.open(newline="", encoding="utf-8-sig") as file:
-        for number, texts in enumerate(csv.DictReader(file)):
-            row: dict[str, Any] = {}
-            for name, text in texts.items():
-                if name is None or name not in columns:
-                    row[str(name)] = text
-                elif text not in ("", None):
-                    row[name] = _parse(columns[name], text, dag.label(table), number)
-                elif columns[name].nullable is False and isinstance(columns[name].type, sa.String):
-                    row[name] = ""
-            yield row
+        reader = csv.reader(file)
+        try:
+            names = next(reader, [])
+            for number, texts in enumerate(line for line in reader if line):
+                if len(texts) != len(names):
+                    raise InvalidValue(
+                        f"line {reader.line_num} of {path} has {len(texts)} values, and its first line names {len(names)}"
+                        f" attributes: {', '.join(names)}",
+                        value=texts,
+                        table=label,
+                        row=number,
+                    )
+                yield number, names, texts
+        except UnicodeDecodeError as error:
+            raise InvalidValue(f"{path} is no text in UTF-8: {error}; save it as UTF-8", table=label) from error
+        except csv.Error as error:
+            raise InvalidValue(f"{path} cannot be read as CSV, line {reader.line_num}: {error}", table=label) from error
 
 
 def _parse(column: sa.Column[Any], text: str, label: str, number: int) -> Any:

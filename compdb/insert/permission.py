@@ -30,6 +30,9 @@ class Sink(Protocol):
     def insert(self, table: sa.Table, rows: list[Row], mode: Mode) -> None:
         """Take rows, checked and converted."""
 
+    def check_row(self, table: sa.Table, row: Row) -> None:
+        """Refuse a row, about to be inserted by the session, that is of another key than the make."""
+
 
 SINK: ContextVar[Sink | None] = ContextVar("compdb_sink", default=None)
 """The make that runs in this context, if one does."""

@@ -40,7 +40,7 @@ def store(database: Database, table: sa.Table, batches: Sequence[Batch], mode: M
             for batch in batches:
                 _send(database, connection, table, batch, mode)
     except exc.DBAPIError as error:
-        raise translate(database, table, rows_of(batches), error) from error
+        raise translate(database, table, rows_of(batches), error, mode) from error
 
 
 def _send(database: Database, connection: sa.Connection, table: sa.Table, batch: Batch, mode: Mode) -> None:
@@ -109,4 +109,4 @@ def insert_select(
         with database.transaction() as session:
             session.execute(statement)
     except exc.DBAPIError as error:
-        raise translate(database, table, list(relation), error) from error
+        raise translate(database, table, list(relation), error, mode) from error
