@@ -21,13 +21,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import event, orm
+from sqlalchemy.orm import unitofwork
 
+from compdb import dag
 from compdb.errors import SessionError
 
 if TYPE_CHECKING:
     from compdb.database import Database
 
-__all__ = ["BOUND", "HELD", "Holder", "Owner", "RowSession", "Session", "Transaction", "current_task"]
+__all__ = ["BOUND", "HELD", "Holder", "Owner", "RowSession", "Session", "Transaction", "current_task", "parents_first"]
 
 BOUND: weakref.WeakKeyDictionary[sa.MetaData, Database] = weakref.WeakKeyDictionary()
 """In which database the tables of a `MetaData` live."""
@@ -90,6 +92,25 @@ class RowSession(orm.Session):
             "rows fetched outside a transaction are for reading; change them by update1, or fetch them inside"
             " `with Lab.transaction():`"
         )
+
+
+def parents_first(session: orm.Session, flush: orm.UOWTransaction, instances: Any) -> None:
+    """Write a row after the rows that its foreign keys name: SQLAlchemy orders by relationships that were assigned, and columns may be set."""
+    rows = [*session.new, *session.dirty, *session.deleted]
+    mappers = {mapper.local_table: mapper for mapper in {sa.inspect(type(row)) for row in rows}}
+    if len(mappers) < 2:
+        return
+    save, delete = unitofwork._SaveUpdateAll, unitofwork._DeleteAll
+    for table, mapper in mappers.items():
+        for edge in dag.parents(table) if dag.tier(table) else ():
+            parent = mappers.get(edge.parent)
+            if parent is not None and parent.base_mapper is not mapper.base_mapper:
+                above, below = parent.base_mapper, mapper.base_mapper
+                flush.dependencies.add((save(flush, above), save(flush, below)))
+                flush.dependencies.add((delete(flush, below), delete(flush, above)))
+
+
+event.listen(Session, "before_flush", parents_first)
 
 
 @event.listens_for(RowSession, "do_orm_execute")

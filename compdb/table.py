@@ -271,10 +271,14 @@ class Table(metaclass=TableMeta):
         """Fetch the primary keys as dicts; see `Relation.keys`."""
         return _relation(cls).keys(order_by=order_by, limit=limit, offset=offset)
 
-    @classmethod
-    def fetch1(cls, *attributes: str) -> Any:
-        """Fetch the one row of this table; see `Relation.fetch1`."""
-        return _relation(cls).fetch1(*attributes)
+    if TYPE_CHECKING:
+
+        @classmethod
+        def fetch1(cls, *attributes: str) -> Any:
+            """Fetch the one row of this table; see `Relation.fetch1`."""
+
+    else:
+        fetch1 = _OfRelation("fetch1")  # so that DataJoint's brackets are told here too
 
     @classmethod
     def head(cls, limit: int = 25) -> list[dict[str, Any]]:
@@ -504,6 +508,9 @@ def watch(cls: type[Any]) -> None:
         allowed = row.__dict__.get("_compdb_direct", False)
         inserting.check_permission(table, allow_direct_insert=allowed)
         check(mapper, connection, row)
+        sink = inserting.SINK.get()
+        if sink is not None:
+            sink.check_row(table, {p.columns[0].name: row.__dict__.get(p.key) for p in mapper.column_attrs})
 
     event.listen(cls, "before_insert", permit)
     event.listen(cls, "before_update", check)

@@ -174,3 +174,20 @@ def test_the_guard_is_not_open_for_another_table_within_make(lab):
     with pytest.raises(cdb.CompdbError, match="Detection"):
         result.populate()
     assert len(result) == len(lab.Detection) == 0
+
+
+def test_a_misspelt_attribute_of_self_is_told(lab):
+    def make(self, key):
+        self.nblob = 3
+
+    lab.Detection.make = make
+    with pytest.raises(cdb.UnknownAttribute, match=r"(?s)no attribute 'nblob' in Detection; did you mean 'nblobs'.*image_id"):
+        lab.Detection.populate()
+    assert len(lab.Detection) == 0
+
+    def make_with_a_note(self, key):
+        self.model, self.nblob_model = object(), object()  # what make keeps for itself
+        self.nblobs = 4
+
+    lab.Detection.make = make_with_a_note
+    assert lab.Detection.populate()["success_count"] == 2

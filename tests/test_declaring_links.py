@@ -227,6 +227,30 @@ def test_parents_that_disagree_on_a_shared_column_are_an_error(lab, Session):
         Overlay(traces=first, mask=Mask(subject_id="M002", session_idx=1))
 
 
+def test_a_link_takes_a_row_of_its_parent_and_nothing_else(lab, Subject, Session):
+    class Rig(cdb.Lookup, lab):
+        rig: Key[int]
+
+    class Recording(cdb.Manual, lab):
+        session: Key[Session]
+        rig: Mapped[Rig | None]
+        before: Mapped["Recording | None"] = foreign_key(
+            rename={"subject_id": "before_subject", "session_idx": "before_idx"}
+        )
+
+    with pytest.raises(cdb.InvalidValue, match=r"Recording\.rig: the link takes a row of Rig, not 3; .* columns: rig_"):
+        Recording(subject_id="M001", session_idx=1, rig=3)
+    with pytest.raises(cdb.InvalidValue, match=r"Session\.subject: the link takes a row of Subject, not 'M001'; .*: subject_id"):
+        Session(subject="M001", session_idx=1)
+    with pytest.raises(cdb.InvalidValue, match=r"the link takes a row of Subject, not Rig\(rig=1\)"):
+        Session(subject=Rig(rig=1), session_idx=1)
+    first = Recording(subject_id="M001", session_idx=1, rig=Rig(rig=1))
+    with pytest.raises(cdb.InvalidValue, match=r"Recording\.before: the link takes a row of Recording"):
+        Recording(subject_id="M001", session_idx=2, before=Session(subject_id="M001", session_idx=1))
+    second = Recording(subject_id="M001", session_idx=2, before=first, rig=None)
+    assert (first.rig_, second.before_idx, second.rig) == (1, 1, None)
+
+
 def indexes(table):
     return sorted(tuple(c.name for c in index.columns) for index in table.__table__.indexes)
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, orm
 
 from compdb.declare.plan import LinkPlan
-from compdb.errors import InvalidValue, RestrictionError
+from compdb.errors import InvalidValue, RestrictionError, shorten
 
 __all__ = ["attribute_of", "keep_columns_in_step", "relate"]
 
@@ -51,6 +51,14 @@ def _is_row(other: Any) -> bool:
     )
 
 
+def _is_row_of(row: Any, target: type[Any]) -> bool:
+    """Say whether `row` is one of `target`'s table; the class may have been declared again since."""
+    if not _is_row(row):
+        return False
+    table = sa.inspect(target).local_table
+    return any(mapper.local_table.key == table.key for mapper in sa.inspect(type(row)).iterate_to_root())
+
+
 def _eq(a: Any, b: Any) -> Any:
     return a == b
 
@@ -84,11 +92,20 @@ def keep_columns_in_step(cls: type[Any], link: LinkPlan, links: list[LinkPlan]) 
     assert link.attribute is not None
     shared = {mine for other in links if other is not link for mine, _ in other.pairs}
     label = cls.__table__.info["label"]
+    target = cls if link.table is None else link.target
 
     @event.listens_for(getattr(cls, link.attribute), "set", propagate=True)
     def _set(row: Any, parent: Any, old: Any, initiator: Any) -> None:
-        if parent is None or not isinstance(sa.inspect(parent, raiseerr=False), orm.InstanceState):
+        if parent is None:
             return
+        if not _is_row_of(parent, target):
+            columns = ", ".join(attribute_of(cls, mine) for mine, _ in link.pairs)
+            raise InvalidValue(
+                f"the link takes a row of {target.__name__}, not {shorten(parent)}; a value goes into its columns: {columns}",
+                value=parent,
+                table=label,
+                attribute=link.attribute,
+            )
         source = type(parent)
         for mine, theirs in link.pairs:
             value = getattr(parent, attribute_of(source, theirs))

@@ -20,7 +20,7 @@ from sqlalchemy.sql.elements import ColumnClause
 
 from compdb import dag
 from compdb import insert as inserting
-from compdb.errors import DuplicateKey, EmptyMake, InputsChanged, MakeError, SessionError, WrongKey
+from compdb.errors import DuplicateKey, EmptyMake, InputsChanged, MakeError, SessionError, UnknownAttribute, WrongKey
 from compdb.insert import Mode, Row
 from compdb.jobs import Skip
 from compdb.populate.digest import digest
@@ -101,6 +101,14 @@ class Make:
         self.buffer.append(call)
         if self.transaction is not None:
             self._send_what_can_go()
+
+    def check_row(self, table: sa.Table, row: Row) -> None:
+        """Refuse a row of the session's, for the target or a part of it, that is of another key."""
+        self._check_owner()
+        if table in self.run.rank:
+            self._check_keys(Call(table, [row], "plain", ""))
+        if table is self.run.table:
+            self.inserted_own = True
 
     def _check_owner(self) -> None:
         if not self.owner.here():
@@ -276,9 +284,9 @@ class Make:
         if self.skipped is not None:
             self._skip()
             return
-        if self.run.session.new or self.run.session.dirty or self.run.session.deleted:
-            self.run.session.flush()
         self._insert_self(row)
+        if self.run.session.pending():
+            self.run.session.flush()
         if self.transaction is None:
             if not self.inserted_own:
                 raise self._empty()
@@ -312,6 +320,8 @@ class Make:
 
     def _insert_self(self, row: Any) -> None:
         """Insert the row that the make filled in, if it filled it in."""
+        if row in self.run.session:  # the make has added it, so it goes with the rest of the session
+            return
         values = self.run.facts.values(row)
         filled = [n for n in values if n not in self.key]
         if self.inserted_own:
@@ -321,7 +331,11 @@ class Make:
                     " the two"
                 )
             return
-        if filled or self.seen:
+        wrong = self.run.facts.misspelt(row)
+        if wrong is not None:
+            raise UnknownAttribute(wrong, self.run.label, self.run.facts.attributes, f"make set it on self for {self.key}")
+        given = {sa.inspect(type(new)).local_table for new in self.run.session.new}
+        if filled or ((self.seen or given) and self.run.table not in given):
             inserting.insert(self.run.table, [values])
 
     def _is_there(self) -> bool:
@@ -347,14 +361,14 @@ class Make:
     def told(self, error: exc.DBAPIError) -> BaseException:
         """Return what the database found in this make's rows, in the user's names, with the line of the insert."""
         for call in self.buffer:
-            translated = inserting.translate(self.run.database, call.table, call.rows, error)
+            translated = inserting.translate(self.run.database, call.table, call.rows, error, call.mode)
             if translated is not error:
                 return self._noted(call, translated, error)
         return error
 
     def _tell(self, call: Call, error: exc.DBAPIError) -> Exception:
         with self.run.aside():
-            return self._noted(call, inserting.translate(self.run.database, call.table, call.rows, error), error)
+            return self._noted(call, inserting.translate(self.run.database, call.table, call.rows, error, call.mode), error)
 
     def _noted(self, call: Call, translated: Exception, error: exc.DBAPIError) -> Exception:
         if translated is not error:

@@ -23,13 +23,14 @@ from compdb import dag
 from compdb import insert as inserting
 from compdb.database import HELD, Database, Owner
 from compdb.dialects import Fault
-from compdb.errors import ConnectionFailed, DuplicateKey, LeaseLost, MakeError, TransactionLost
+from compdb.errors import ConnectionFailed, DuplicateKey, LeaseLost, MakeError, TransactionLost, nearest
 from compdb.executors.interrupts import undisturbed
 from compdb.jobs import Ledger, Skip, told
 from compdb.populate.events import hooks
 from compdb.populate.inputs import Inputs, among
 from compdb.populate.patience import RETRIES, Hopeless, insisting, until_it_answers
 from compdb.populate.snapshot import Snapshot
+from compdb.sessions import parents_first
 from compdb.table import Table
 
 if TYPE_CHECKING:
@@ -65,6 +66,22 @@ class MakeSession(orm.Session):
             return make.run.writer
         return make.connection(clause)
 
+    def pending(self) -> bool:
+        """Say whether it holds rows that are to be written."""
+        return bool(self.new or self.dirty or self.deleted)
+
+    def flush(self, objects: Any = None) -> None:
+        """Write the rows that the make has given the session: from there on the make is a direct one."""
+        if self.make is not None and not self._flushing and self.pending():
+            self.make.go_direct()
+        super().flush(objects)
+
+    def leave(self) -> None:
+        """Let go of the connection, and keep the rows that are to be written on another one."""
+        transaction = self.get_transaction()
+        if transaction is not None:
+            transaction.close()
+
     def settle(self) -> None:
         """Keep what a direct make wrote by the session: the end of the make commits it."""
         if self.in_transaction():
@@ -73,6 +90,9 @@ class MakeSession(orm.Session):
     def commit(self) -> None:
         """Refuse: populate commits."""
         raise MakeError("a make may not commit: populate commits its rows, all or nothing; take session.commit() out")
+
+
+event.listen(MakeSession, "before_flush", parents_first)
 
 
 @event.listens_for(MakeSession, "do_orm_execute")
@@ -151,7 +171,9 @@ class Run:
 
     def end_snapshot(self) -> None:
         """Let go of the state that was seen, and of what was read from it."""
-        if self.session.in_transaction() or self.session.identity_map:
+        if self.session.pending():
+            self.session.leave()
+        elif self.session.in_transaction() or self.session.identity_map:
             self.session.close()
         self.inputs.forget()
         self.snapshot.end()
@@ -426,6 +448,13 @@ class RowFacts:
         self._quick = self._manager.original_init is Table.__init__ and len(list(self._manager.dispatch.init)) == 1
         self.columns = {p.key: p.columns[0].name for p in mapper.column_attrs}
         self.attributes = {column: attribute for attribute, column in self.columns.items()}
+        self._names = frozenset(p.key for p in mapper.attrs)
+
+    def misspelt(self, row: Any) -> str | None:
+        """Return a name that `row` was given, that means nothing, and that looks like an attribute which was not set."""
+        others = row.__dict__.keys() - self._names
+        unset = self._names - row.__dict__.keys()
+        return next((n for n in sorted(others) if not n.startswith("_") and nearest(n, unset)), None)
 
     def blank(self, key: Mapping[str, Any]) -> Any:
         """Return a row of which only the key is set."""

@@ -360,3 +360,102 @@ def test_a_pipeline_is_populated_in_order_of_what_depends_on_what(lab):
     assert len(Beside) == 2
     with pytest.raises(cdb.PopulateError, match="Src is a manual table"):
         lab.populate(tables=[lab.Src])
+
+
+# --- rows given to the session of the make ---
+
+
+def by_session(url, make):
+    class Lab(cdb.Pipeline):
+        """What makes add to their session."""
+
+    class Src(cdb.Manual, Lab):
+        k: cdb.Key[int]
+        x: cdb.Mapped[float]
+
+    class Res(cdb.Computed, Lab):
+        src: cdb.Key[Src]
+        y: cdb.Mapped[float | None]
+
+        class Item(cdb.Part):
+            item: cdb.Key[int]
+
+    Res.make = make
+    Lab.Src, Lab.Res = Src, Res
+    Lab.activate(url)
+    Src.insert((k, k / 2) for k in range(4))
+    return Lab
+
+
+def own_and_part(self, key):
+    Res, session = type(self), type(self).__catalog__.pipeline.session()
+    x = self.src.x
+    session.add(Res(k=key["k"], y=2 * x))
+    session.add(Res.Item(k=key["k"], item=1))
+
+
+def own_then_part(self, key):
+    Res, session = type(self), type(self).__catalog__.pipeline.session()
+    session.add(Res(k=key["k"], y=2 * self.src.x))
+    session.flush()
+    assert (self & key).fetch1("y") == key["k"]
+    session.add(Res.Item(k=key["k"], item=1))
+
+
+def self_filled(self, key):
+    self.y = 2 * self.src.x
+    type(self).__catalog__.pipeline.session().add(type(self).Item(k=key["k"], item=1))
+
+
+def self_added(self, key):
+    self.y = 2 * self.src.x
+    session = type(self).__catalog__.pipeline.session()
+    session.add(self)
+    session.add(type(self).Item(k=key["k"], item=1))
+
+
+def inserted(self, key):
+    self.insert1({**key, "y": 2 * self.src.x})
+    type(self).__catalog__.pipeline.session().add(type(self).Item(k=key["k"], item=1))
+
+
+@pytest.mark.parametrize("make", [own_and_part, own_then_part, self_filled, self_added, inserted])
+def test_a_make_may_add_rows_to_its_session(url, make):
+    lab = by_session(url, make)
+    assert lab.Res.populate() == {"success_count": 4, "error_list": []}
+    assert lab.Res.to_dicts(order_by="KEY") == [{"k": k, "y": float(k)} for k in range(4)]
+    assert len(lab.Res.Item) == 4
+
+
+def test_parts_alone_in_the_session_bring_the_row_of_their_key(url):
+    def make(self, key):
+        type(self).__catalog__.pipeline.session().add(type(self).Item(k=key["k"], item=1))
+
+    lab = by_session(url, make)
+    assert lab.Res.populate()["success_count"] == 4
+    assert lab.Res.to_dicts(order_by="KEY") == [{"k": k, "y": None} for k in range(4)]
+
+
+def test_rows_of_the_session_are_held_to_the_rules_of_insert(url):
+    def make(self, key, wrong):
+        session = type(self).__catalog__.pipeline.session()
+        self.y = 1.0
+        if key["k"] == 2:
+            session.add(wrong(type(self)))
+
+    lab = by_session(url, make)
+    for wrong, error in [
+        (lambda Res: Res.Item(k=1, item=1), cdb.WrongKey),
+        (lambda Res: Res(k=3, y=1.0), cdb.WrongKey),
+        (lambda Res: lab.Src(k=9, x=1.0), cdb.MakeError),
+        (lambda Res: Res.Item(k=2, item="one"), cdb.InvalidValue),
+    ]:
+        found = lab.Res.populate(
+            suppress_errors=True, return_exception_objects=True, make_kwargs={"wrong": wrong}
+        )
+        ((key, raised),) = found["error_list"]
+        assert (key, type(raised)) == ({"k": 2}, error)
+        assert sorted(r["k"] for r in lab.Res) == [0, 1, 3]
+        assert len(lab.Res.Item) == 0
+        assert len(lab.Src) == 4
+        (lab.Res & {"k": [0, 1, 3]}).delete(prompt=False)
