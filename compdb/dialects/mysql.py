@@ -16,7 +16,7 @@ from types import NoneType
 from typing import Any, ClassVar, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.mysql import insert, limit
+from sqlalchemy.dialects.mysql import insert
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.sql.dml import Insert
 
@@ -223,11 +223,12 @@ class MySQL(Dialect):
         return rows, [sa.literal_column(f"line.{name}") for name in "abc"]
 
     def by_key(self, statement: Changing, count: int) -> Changing:
-        """Have the primary key used: small tables are read whole otherwise. DELETE takes no hint, but a limit has the same effect."""
+        """Have the primary key used: small tables are read whole otherwise. A DELETE of one table takes no hint, its form with USING does."""
+        hint = "FORCE INDEX (PRIMARY)"
         if isinstance(statement, sa.Delete):
-            return statement.ext(limit(count))
+            hint = f"USING {self.dialect.identifier_preparer.format_table(statement.table)} {hint}"
         for name in ("mysql", "mariadb"):
-            statement = statement.with_hint("FORCE INDEX (PRIMARY)", dialect_name=name)
+            statement = statement.with_hint(hint, dialect_name=name)
         return statement
 
     # ---------------------------------------------------------------- errors

@@ -86,6 +86,7 @@ def test_nobody_waits_for_a_worker_that_is_frozen_with_locks_in_its_hands(module
         assert 1 <= len(locked) < N
         until(lambda: not alive(module, frozen))
         with workers(module, 1, *ONLY, "--forever", LAB_LEASE=1) as (other,):
+            until(lambda: len(module.Res) > 0)
             until(lambda: len(module.Res) == N - len(locked), 30)  # locks would keep it for as long as a server waits
             until(lambda: not alive(module))
             assert queue(module.Res).rescue() == 0  # nor does it wait where it would take over what is locked
