@@ -1,7 +1,7 @@
 """Adapting: what operations do besides what alembic makes of them, so that one revision serves every database.
 
 Where there are no schemas, their names are taken out; where there are no comments, notes are taken of them; every table has the options
-that tell keys apart as Python does; and no index stays behind that MariaDB made for a foreign key.
+that tell keys apart as Python does; values change their types as on servers; and no index stays behind that MariaDB made for a foreign key.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sqlalchemy import exc
 from sqlalchemy.sql import elements
 
 from compdb import dialects, notes
+from compdb.migrate.casting import cast, refuse_values
 from compdb.migrate.operations import Inherit
 
 __all__ = ["adapt"]
@@ -35,6 +36,8 @@ def adapt(op: Operations) -> None:
             _wrap(batch, op.get_bind())
             yield batch
 
+    if dialects.of(op.get_bind()).name == "sqlite":
+        op.impl.cast_for_batch_migrate = cast  # type: ignore[method-assign, union-attr]
     _wrap(op, op.get_bind())
     op.batch_alter_table = batch_alter_table  # type: ignore[assignment]
 
@@ -49,6 +52,8 @@ def _wrap(op: Any, connection: sa.Connection) -> None:
         if isinstance(operation, ops.CreateTableOp):
             for name, value in dialects.TABLE_OPTIONS.items():
                 operation.kw.setdefault(name, value)
+        if isinstance(operation, ops.AlterColumnOp) and ours.name == "sqlite":
+            refuse_values(operation, connection)
         if isinstance(operation, ops.AlterColumnOp) and ours.name not in ("mysql", "mariadb"):
             operation.kw.pop("existing_autoincrement", None)
         done = plain(operation) if ours.has_comments or not _only_comments(operation) else None

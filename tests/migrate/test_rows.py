@@ -1,5 +1,7 @@
 """Rows stay, whatever happens to their tables; results that no longer fit are computed anew; nothing is lost in silence."""
 
+import datetime
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -250,3 +252,58 @@ def test_a_parent_made_anew_keeps_its_children_and_their_jobs(database: Database
     assert now["Score"].jobs.ignored.keys() == [{"session_id": 2}]
     with pytest.raises(sa.exc.IntegrityError), new.transaction() as session:
         session.execute(sa.text("DELETE FROM session"))
+
+
+def test_values_change_their_types_as_on_every_database(database: Database, folder: Path) -> None:
+    def declare(lab: Any, new: bool) -> None:
+        class Session(cdb.Manual, lab):
+            session_id: Key[int]
+            at: Mapped[datetime.datetime if new else datetime.date]
+            tag: Mapped[uuid.UUID if new else str]
+            cage: Mapped[int if new else str]
+            weight: Mapped[float if new else int]
+            settings: Mapped[dict[str, Any] | None if new else str | None]
+            done: Mapped[bool if new else int]
+
+    old, new = pipeline(declare, False), pipeline(declare, True)
+    was = started(old, database, folder)["Session"]
+    tag = uuid.UUID("6BA7B810-9DAD-11D1-80B4-00C04FD430C8")
+    row = {"session_id": 1, "at": datetime.date(2026, 1, 6), "cage": "12", "weight": 20, "settings": None, "done": 1}
+    was.insert1({**row, "tag": tag.hex})
+    change(old, new, database, folder)
+    now = tables(new)["Session"]
+    changed = {"at": datetime.datetime(2026, 1, 6), "tag": tag, "cage": 12, "weight": 20.0, "done": True}
+    assert now.to_dicts() == [{**row, **changed}]
+    assert len(now & {"tag": tag, "at": changed["at"]}) == 1
+    migrate.down([new], database, folder, migrate.history(folder)[0].id)
+    found = was.fetch1()
+    assert uuid.UUID(found.pop("tag")) == tag
+    assert found == row
+
+
+CAGE, BORN, NAME, SETTINGS = "cage", "born", "name", "settings"
+
+
+@pytest.mark.parametrize("which", [CAGE, BORN, NAME, SETTINGS])
+def test_values_that_another_type_does_not_take_are_refused(database: Database, folder: Path, which: str) -> None:
+    def changed(name: str, type_: Any) -> Any:
+        return type_ if name == which else str
+
+    def declare(lab: Any, new: bool) -> None:
+        class Subject(cdb.Manual, lab):
+            subject_id: Key[int]
+            cage: Mapped[changed(CAGE, int) if new else str]
+            born: Mapped[changed(BORN, datetime.date) if new else str]
+            settings: Mapped[changed(SETTINGS, dict) if new else str]
+            name: Mapped[str] = mapped_column(sa.String(5 if new and which == NAME else 30))
+
+    old, new = pipeline(declare, False), pipeline(declare, True)
+    was = started(old, database, folder)["Subject"]
+    row = {"subject_id": 1, "cage": "in the cellar", "born": "in spring", "name": "a long name", "settings": "{none"}
+    was.insert1(row)
+    assert migrate.new([new], database, folder, "types") is not None
+    with pytest.raises(cdb.MigrationError) as caught:
+        migrate.up([new], database, folder)
+    if database.dialect.name == "sqlite":
+        assert f"subject.{which} has {row[which]!r}, which cannot become" in str(caught.value)
+    assert was.to_dicts() == [row]
