@@ -100,7 +100,8 @@ def parents_first(session: orm.Session, flush: orm.UOWTransaction, instances: An
     mappers = {mapper.local_table: mapper for mapper in {sa.inspect(type(row)) for row in rows}}
     if len(mappers) < 2:
         return
-    save, delete = unitofwork._SaveUpdateAll, unitofwork._DeleteAll
+    save: Any = unitofwork._SaveUpdateAll
+    delete: Any = unitofwork._DeleteAll
     for table, mapper in mappers.items():
         for edge in dag.parents(table) if dag.tier(table) else ():
             parent = mappers.get(edge.parent)

@@ -215,7 +215,7 @@ def row_key(row: object) -> dict[str, Any] | None:
     return {name: value for name, value in key.items() if value is not None}
 
 
-def records(rows: object) -> Iterable[Any] | None:
+def records(rows: Any) -> Iterable[Any] | None:
     """Return the elements of a collection of conditions: rows of frames and arrays as dicts; None if it is no collection."""
     if isinstance(rows, np.void) and rows.dtype.names:
         return [_of_void(rows)]

@@ -72,6 +72,8 @@ def canonical(name: str, type_: sa.types.TypeEngine[Any], value: Any, label: str
 
 def python_value(value: Any) -> Any:
     """Return the Python value of a numpy scalar, and any other value as it is: SQLite would bind `np.int64(3)` as bytes."""
+    if isinstance(value, np.ndarray) and not value.ndim:
+        value = value[()]
     if not isinstance(value, np.generic):
         return value
     if isinstance(value, np.datetime64 | np.timedelta64) and np.datetime_data(value.dtype)[0] in ("ns", "ps", "fs", "as"):
