@@ -1,5 +1,6 @@
 """Mistakes in a make and in populate: told with table and key, and nothing of that key is kept (design 6)."""
 
+import numpy as np
 import pytest
 
 import compdb as cdb
@@ -157,7 +158,17 @@ def test_a_computed_table_without_make_says_what_to_write(lab):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"order": "backwards"}, {"limit": "three"}, {"processes": 0}],
+    [
+        {"order": "backwards"},
+        {"limit": "three"},
+        {"limit": -1},
+        {"max_calls": 1.5},
+        {"processes": 0},
+        {"processes": "many"},
+        {"make_kwargs": 5},
+        {"priority": "x", "reserve_jobs": True},
+    ],
+    ids=str,
 )
 def test_bad_settings_of_populate_are_told_before_anything_runs(lab, settings):
     with pytest.raises((cdb.CompdbError, ValueError, TypeError)):
@@ -191,3 +202,14 @@ def test_a_misspelt_attribute_of_self_is_told(lab):
 
     lab.Detection.make = make_with_a_note
     assert lab.Detection.populate()["success_count"] == 2
+
+
+def test_settings_may_be_numbers_of_numpy(lab):
+    assert lab.Detection.populate(limit=np.int64(2), max_calls=np.int8(1))["success_count"] == 1
+    assert lab.Detection.populate(priority=np.int64(9), reserve_jobs=True)["success_count"] == 1
+
+
+@pytest.mark.parametrize("restriction", [{"image_di": 1}, [{"image_id": 1}, {"image_di": 2}]], ids=str)
+def test_a_typo_in_a_restriction_of_populate_names_the_table(lab, restriction):
+    with pytest.raises(cdb.UnknownAttribute, match=r"'image_di' in the key source of Detection; did you mean 'image_id'"):
+        lab.Detection.populate(restriction)

@@ -117,8 +117,10 @@ class Pending:
             owners = [
                 dag.label(t) for t in dag.ancestors(self.table) if error.attribute in t.c and dag.tier(t) is not None
             ]
+            if not owners and set(error.known) != set(self.names):
+                raise  # of a relation that the user restricted
             if not owners:
-                raise
+                raise UnknownAttribute(error.attribute, f"the key source of {self.label}", self.names) from error
             raise UnknownAttribute(
                 error.attribute,
                 f"the key source of {self.label}",

@@ -6,6 +6,7 @@ import itertools
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from numbers import Integral
 from typing import Any
 
 import sqlalchemy as sa
@@ -47,7 +48,10 @@ def populate(
     refresh: bool | None = None,
 ) -> dict[str, Any]:
     """Populate one table; see `Computed.populate`."""
-    _check_settings(order, limit, max_calls, make_kwargs)
+    _check_settings(order, make_kwargs)
+    limit, max_calls = _whole("limit", limit, "how many keys"), _whole("max_calls", max_calls, "how many keys")
+    processes = _whole("processes", processes, "how many there are")
+    priority = _whole("priority", priority, "how urgent a job is, the least first", least=None)
     if is_starting():
         raise PopulateError(
             "this is a worker process reading the script that started it; put what the script runs under"
@@ -139,17 +143,22 @@ def _gather(
     return whole
 
 
-def _check_settings(order: str, limit: int | None, max_calls: int | None, make_kwargs: Any) -> None:
+def _check_settings(order: str, make_kwargs: Any) -> None:
     if order not in ORDERS:
         guess = nearest(order, ORDERS)
         raise PopulateError(
             f"order is one of {', '.join(ORDERS)}, not {order!r}" + (f"; did you mean {guess!r}?" if guess else "")
         )
-    for name, value in (("limit", limit), ("max_calls", max_calls)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-            raise PopulateError(f"{name} is a number of keys or None, not {value!r}")
     if make_kwargs is not None and not isinstance(make_kwargs, dict):
         raise PopulateError(f"make_kwargs is a dict of arguments for make, not {make_kwargs!r}")
+
+
+def _whole(name: str, value: Any, what: str, least: int | None = 0) -> int | None:
+    """Return a setting that counts something; it may be a number of numpy's."""
+    fine = isinstance(value, Integral) and not isinstance(value, bool) and (least is None or value >= least)
+    if value is not None and not fine:
+        raise PopulateError(f"{name} is a whole number ({what}) or None, not {value!r}")
+    return None if value is None else int(value)
 
 
 def _total(pending: Pending, limit: int | None, max_calls: int | None) -> int:
