@@ -213,3 +213,13 @@ def test_settings_may_be_numbers_of_numpy(lab):
 def test_a_typo_in_a_restriction_of_populate_names_the_table(lab, restriction):
     with pytest.raises(cdb.UnknownAttribute, match=r"'image_di' in the key source of Detection; did you mean 'image_id'"):
         lab.Detection.populate(restriction)
+
+
+@pytest.mark.parametrize("tables", [["Detection"], "Detection", [5]], ids=str)
+def test_tables_to_populate_that_are_no_tables(lab, tables):
+    with pytest.raises(cdb.PopulateError, match="tables is a list of table classes"):
+        lab.populate(tables=tables)
+
+
+def test_one_table_to_populate_needs_no_list(lab):
+    assert lab.populate(tables=lab.Detection)["success_count"] == 2

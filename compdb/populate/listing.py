@@ -12,15 +12,16 @@ A job is a row: the key, `status`, `priority`, times, `error_message`, `error_st
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import sqlalchemy as sa
 
-from compdb import cascade, dag, jobs
+from compdb import cascade, dag, jobs, types
 from compdb.algebra import Relation
 from compdb.algebra.heading import Attribute, Heading
 from compdb.database import database_of
-from compdb.errors import MissingAttribute, PopulateError
+from compdb.errors import InvalidValue, MissingAttribute, PopulateError, shorten
 from compdb.jobs import JobsTable, Queue, Worker, system_tables
 from compdb.jobs.queue import insisting
 from compdb.populate.keys import Pending
@@ -109,7 +110,11 @@ class Jobs(Relation[Any]):
             How many jobs were `added`, `removed` (their result is there, or their key no longer in the key source),
             `re_pended` (completed, but the result is gone) and `orphaned` (taken over from dead workers).
         """
+        for name, value, kind in (("priority", priority, Integral), ("delay", delay, Real)):
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise PopulateError(f"{name} of {self.label}.refresh is a number, not {value!r}")
         queue = self._queue()
+        priority, delay = int(priority), float(delay)
         counts = refresh(self._class, queue, restrictions, priority=priority, delay=delay)
         worker = Worker(queue.database, queue, self._class.__catalog__.settings.lease)
         return {**counts, "orphaned": worker.look(now=True)}
@@ -152,10 +157,21 @@ class Jobs(Relation[Any]):
 
     def _named(self, key: Mapping[str, Any]) -> dict[str, Any]:
         facts = self._facts
+        label = dag.label(facts.table)
+        if not isinstance(key, Mapping):
+            raise InvalidValue(f"a key is a dict of {', '.join(facts.keys)}, not {shorten(key)}", value=key, table=label)
         missing = [n for n in facts.keys if n not in key]
         if missing:
-            raise MissingAttribute(dag.label(facts.table), missing, dict(key))
-        return {n: key[n] for n in facts.keys}
+            raise MissingAttribute(label, missing, dict(key))
+        return {n: _key_value(facts.table.c[n], key[n], label) for n in facts.keys}
+
+
+def _key_value(column: sa.Column[Any], value: Any, label: str) -> Any:
+    """Return a value as the key of a row has it: a number of numpy's is one of Python's there."""
+    try:
+        return types.adapter(column.type, False, True).one(value)
+    except InvalidValue as error:
+        raise error.at(table=label, attribute=column.name) from None
 
 
 def jobs_of(cls: type[Any]) -> Jobs:

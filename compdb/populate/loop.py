@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from numbers import Integral
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 
@@ -155,7 +155,7 @@ def _check_settings(order: str, make_kwargs: Any) -> None:
 
 def _whole(name: str, value: Any, what: str, least: int | None = 0) -> int | None:
     """Return a setting that counts something; it may be a number of numpy's."""
-    fine = isinstance(value, Integral) and not isinstance(value, bool) and (least is None or value >= least)
+    fine = isinstance(value, Integral) and not isinstance(value, bool) and (least is None or int(value) >= least)
     if value is not None and not fine:
         raise PopulateError(f"{name} is a whole number ({what}) or None, not {value!r}")
     return None if value is None else int(value)
@@ -178,7 +178,7 @@ def populate_all(
     options: dict[str, Any],
 ) -> dict[str, Any]:
     """Populate every Imported and Computed table of a pipeline, parents first; see `Lab.populate`."""
-    chosen = _auto(classes) if tables is None else [t.__table__ for t in tables]
+    chosen = _auto(classes) if tables is None else [_table(t) for t in ([tables] if isinstance(tables, type) else tables)]
     for table in chosen:
         if dag.tier(table) not in dag.AUTO_TIERS:
             raise PopulateError(
@@ -198,6 +198,13 @@ def populate_all(
         "error_list": [e for r in results.values() for e in r["error_list"]],
         "tables": results,
     }
+
+
+def _table(given: Any) -> sa.Table:
+    table = vars(given).get("__table__") if isinstance(given, type) else None
+    if table is None:
+        raise PopulateError(f"tables is a list of table classes, such as tables=[Detection], and {given!r} is none")
+    return cast("sa.Table", table)
 
 
 def _auto(classes: Iterable[type[Any]]) -> list[sa.Table]:
