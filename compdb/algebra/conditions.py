@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import sqlalchemy as sa
@@ -224,7 +224,7 @@ def records(rows: Any) -> Iterable[Any] | None:
             return [_of_void(row) for row in rows.ravel()]
         return list(rows) if rows.ndim else None
     if hasattr(rows, "collect") and hasattr(rows, "collect_schema"):  # a lazy frame of polars
-        return records(rows.collect())
+        return records(cast("Any", rows).collect())
     for method in ("to_dicts", "to_pylist"):  # polars, Arrow
         if hasattr(rows, method) and hasattr(rows, "schema"):
             return list(getattr(rows, method)())
