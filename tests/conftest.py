@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,9 @@ SERVERS = {
 CHOSEN = tuple(os.environ.get("COMPDB_TEST_DATABASES", ",".join(DATABASES)).split(","))
 REQUIRED = os.environ.get("COMPDB_REQUIRE_SERVERS") == "1"
 OURS = f"compdb_test_{os.getpid()}"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # what a shell in the background hands down
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("fuzz", max_examples=2000, deadline=None)
 

@@ -189,7 +189,8 @@ def test_a_password_is_never_shown(compdb, sqlite_lab):
 def test_a_table_that_is_not_there_is_not_a_traceback(compdb, sqlite_lab):
     said = compdb("jobs")
     assert said.code == 2
-    assert "compdb status shows whether the database fits the pipeline" in said.line
+    assert "Res.jobs: there is no table 'res__jobs'" in said.line
+    assert "Lab.activate() brings it into being" in said.line
 
 
 # ---- as a real process
