@@ -18,6 +18,8 @@ import hypothesis
 import pytest
 import sqlalchemy as sa
 
+from compdb.database import _databases
+
 DATABASES = ("sqlite", "mysql", "postgresql")
 SERVERS = {
     "mysql": os.environ.get("COMPDB_TEST_MYSQL_URL", "mysql+pymysql://root@127.0.0.1:3306/test"),
@@ -103,16 +105,25 @@ def fresh_url(name: str, folder: Path) -> str:
     return url.render_as_string(hide_password=False)
 
 
+def _close(folder: Path) -> None:
+    """Close the files of databases in a folder: thousands of tests in one process would hold more than a process may have."""
+    for address, database in list(_databases.items()):
+        if address.database is not None and Path(address.database).parent == folder:
+            database.dispose()
+
+
 @pytest.fixture(params=DATABASES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Return the URL of a fresh, empty database: one test run per database."""
-    return fresh_url(request.param, tmp_path)
+    yield fresh_url(request.param, tmp_path)
+    _close(tmp_path)
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
+def sqlite_url(tmp_path: Path) -> Iterator[str]:
     """Return the URL of a fresh SQLite file, for what does not depend on the database."""
-    return f"sqlite:///{tmp_path}/test.db"
+    yield f"sqlite:///{tmp_path}/test.db"
+    _close(tmp_path)
 
 
 @pytest.fixture(scope="session", autouse=True)

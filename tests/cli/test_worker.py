@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import time
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
@@ -62,8 +62,7 @@ def hears(process, words):
     """Wait until a process has logged these words; read no further, so that `communicate` answers with the rest."""
     said = b""
     while words.encode() not in said:
-        ready, _, _ = select.select([process.stderr], [], [], 60)
-        more = os.read(process.stderr.fileno(), 1) if ready else b""
+        more = os.read(process.stderr.fileno(), 1) if wait([process.stderr], 60) else b""
         assert more, f"it was not said: {said.decode()}"
         said += more
 

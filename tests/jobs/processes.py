@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import select
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
@@ -88,7 +88,7 @@ def hears(process, words, seconds=60):
     """Wait until a process has logged these words; read no further, so that `communicate` answers with the rest."""
     said, deadline = b"", time.monotonic() + seconds
     while words.encode() not in said:
-        ready, _, _ = select.select([process.stderr], [], [], max(0, deadline - time.monotonic()))
+        ready = wait([process.stderr], max(0, deadline - time.monotonic()))
         more = os.read(process.stderr.fileno(), 1) if ready else b""
         assert more, f"it was not said: {said.decode()}"
         said += more
