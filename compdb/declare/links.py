@@ -24,6 +24,7 @@ class _Link(orm.RelationshipProperty.Comparator[Any]):
     """What a link answers in an expression: it is a row, so only a row (or None) compares with it."""
 
     def operate(self, op: Callable[..., Any], *other: Any, **kwargs: Any) -> Any:
+        """Compare the link with a row or None; refuse anything else, naming the column to compare."""
         if op.__name__ in ("eq", "ne") and (
             other[0] is None or (sa.inspect(other[0], raiseerr=False) is not None and not isinstance(other[0], type))
         ):

@@ -114,6 +114,7 @@ class _Flight:
         self._began: dict[Future[Any], float] = {}
 
     def add(self, future: Future[Any], batch: list[Key]) -> None:
+        """Note that a batch is on its way."""
         self.batches[future] = batch
         self._began[future] = time.monotonic()
 

@@ -253,6 +253,7 @@ class _Chunks(CursorFetchStrategy):
         self._first, self._rows = first, rows
 
     def fetchmany(self, result: sa.CursorResult[Any], dbapi_cursor: DBAPICursor, size: int | None = None) -> Any:
+        """Return the next rows, those read in advance first."""
         first, self._first = self._first, []
         try:
             return first + list(islice(self._rows, None if size is None else size - len(first)))
@@ -260,6 +261,7 @@ class _Chunks(CursorFetchStrategy):
             self.handle_exception(result, dbapi_cursor, error)
 
     def hard_close(self, result: sa.CursorResult[Any], dbapi_cursor: DBAPICursor | None) -> None:
+        """Let go of the rows that are still to come."""
         self._rows.close()
         super().hard_close(result, dbapi_cursor)
 

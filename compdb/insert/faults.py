@@ -56,11 +56,13 @@ class _There:
     table: sa.Table
 
     def among(self, names: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
+        """Return those of `keys` that are there."""
         return set(self.rows(names, names, keys))
 
     def rows(
         self, wanted: Sequence[str], names: Sequence[str], keys: Sequence[tuple[Any, ...]]
     ) -> list[tuple[Any, ...]]:
+        """Return the `wanted` values of the rows whose `names` have the values of one of `keys`."""
         columns = [self.table.c[n] for n in names]
         found: list[tuple[Any, ...]] = []
         step = max(1, 400 // len(names))

@@ -110,6 +110,7 @@ class _Plan:
         }
 
     def operations(self) -> Iterator[MigrateOperation]:
+        """Yield the operations in an order that holds on every database."""
         changes = list(self.changes.values())
         yield from self._recompute()
         for change in changes:

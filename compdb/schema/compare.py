@@ -152,6 +152,7 @@ class _Teller:
         self.label, self.dialect = label, dialect
 
     def columns(self, there: Table, ours: Table, whole: bool) -> Iterator[Difference]:
+        """Yield what differs between the columns that are there and ours."""
         for column in ours.columns.values():
             old = there.columns.get(column.name)
             if old is None:
