@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from compdb import activation, cascade, dag, migrate, reflection, transfer
+from compdb import cascade, dag, migrate, transfer
 from compdb import populate as populating
 from compdb.algebra import Relation
 from compdb.database import Database, bind, connect, database_of
@@ -86,6 +86,8 @@ class PipelineMeta(TableMeta):
         database = _database(catalog, url_or_engine)
         if migrations is not None:
             migrate.activate([cls], database, Path(migrations))  # this reads alembic
+        from compdb import activation  # noqa: PLC0415 - read by those who activate
+
         activation.activate(catalog, database, migrated=migrations is not None, update_lookups=update_lookups)
 
     def check(cls) -> list[Difference]:
@@ -169,6 +171,8 @@ class PipelineMeta(TableMeta):
             Ask first; by default at a terminal or in a notebook. Elsewhere `prompt=False` is needed.
         """
         catalog = _catalog(cls, "drop")
+        from compdb import activation  # noqa: PLC0415 - as above
+
         activation.forget(database_of(catalog.metadata))
         cascade.drop(
             database_of(catalog.metadata),
@@ -251,6 +255,8 @@ def reflect(url_or_engine: str | sa.URL | sa.Engine, schema: str | None = None) 
     Pipeline
         Connected; its tables are its attributes: `cdb.reflect(url).Detection`.
     """
+    from compdb import reflection  # noqa: PLC0415 - read by those who reflect
+
     database, metadata, comments = reflection.reflected(url_or_engine, schema)
     pipeline: type[Pipeline] = PipelineMeta(
         "Reflected", (Pipeline,), {"__module__": __name__, "__doc__": f"Tables of {database.url}."}, schema=schema
