@@ -367,6 +367,17 @@ class Dialect:
             connection.execute(self.by_key(sa.update(table).where(named).values(values), len(some)))
         return rows
 
+    def among(
+        self, columns: Sequence[sa.ColumnElement[Any]], keys: Sequence[tuple[Any, ...]]
+    ) -> sa.ColumnElement[bool]:
+        """Return the condition that columns have the values of one of `keys`."""
+        if len(columns) == 1:
+            return columns[0].in_([value for (value,) in keys])
+        return sa.tuple_(*columns).in_(keys)
+
+    def only_inserting(self, connection: sa.Connection) -> None:
+        """Prepare a transaction that has begun, and that does nothing but insert rows and look up others by their keys."""
+
     # ---------------------------------------------------------------- the catalogue
 
     def create_schemas(self, connection: sa.Connection, names: Collection[str]) -> None:

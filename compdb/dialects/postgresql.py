@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
-from sqlalchemy.dialects.postgresql import JSON, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, insert
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor, ExecutionContext
 from sqlalchemy.sql.compiler import Compiled
 
@@ -226,6 +226,34 @@ class PostgreSQL(Dialect):
         by = [changed.c[name].desc() if desc else changed.c[name] for name, desc in zip(places, down)]
         query: Any = sa.select(*(changed.c[name] for name in names)).order_by(*by)
         return list(connection.execute(query).all())
+
+    def among(
+        self, columns: Sequence[sa.ColumnElement[Any]], keys: Sequence[tuple[Any, ...]]
+    ) -> sa.ColumnElement[bool]:
+        """Send an array of each column's values, so that the statement is the same for any number of keys.
+
+        psycopg reads a statement that it has not seen character by character, which takes longer than to answer it.
+        """
+        if self.dialect.driver != "psycopg" or not all(
+            isinstance(column, sa.Column) and self._wire_type(column) for column in columns
+        ):
+            return super().among(columns, keys)
+        arrays = [
+            sa.bindparam(None, list(values), type_=ARRAY(column.type)) for column, values in zip(columns, zip(*keys))
+        ]
+        if len(arrays) == 1:
+            return columns[0] == sa.any_(arrays[0])
+        named = [sa.column(f"k{i}", column.type) for i, column in enumerate(columns)]
+        rows = sa.func.unnest(*arrays).table_valued(*named, name="keys").render_derived()
+        return sa.tuple_(*columns).in_(sa.select(*rows.c))
+
+    def only_inserting(self, connection: sa.Connection) -> None:
+        """Have foreign keys looked up by their index.
+
+        A connection plans such a lookup once. Where the parents were an empty table when it was analyzed, as after a deletion of all rows, it
+        would read that whole table for each row from then on, however large it has become.
+        """
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
 
     def json_rows(self, parameter: str) -> tuple[Any, list[sa.ColumnElement[Any]]]:
         """Return the rows of a JSON array, and their columns."""

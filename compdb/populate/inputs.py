@@ -15,9 +15,10 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from compdb import dag, types
+from compdb.dialects import Dialect
 from compdb.insert import facts
 
-__all__ = ["Inputs", "among"]
+__all__ = ["Inputs"]
 
 BYTES = 32_000_000
 """How much the inputs of a window may weigh that are read ahead."""
@@ -47,6 +48,8 @@ class Inputs:
         The table that is populated.
     links : dict of str to (class, pairs)
         Relationships of the target to rows of which each key has at most one: parent class, (own, parent's) columns.
+    dialect : Dialect
+        That of the database they are read from.
     enabled : bool
 
     Attributes
@@ -55,10 +58,12 @@ class Inputs:
         Bytes of what is kept, as far as they are not counted by the number of rows.
     """
 
-    def __init__(self, cls: type[Any], below: frozenset[sa.Table], names: Sequence[str], enabled: bool) -> None:
+    def __init__(
+        self, cls: type[Any], below: frozenset[sa.Table], names: Sequence[str], dialect: Dialect, enabled: bool
+    ) -> None:
         self.above = frozenset(dag.ancestors(cls.__table__)) - below
         self.names = frozenset(names)
-        self.enabled = enabled
+        self.dialect, self.enabled = dialect, enabled
         self.links = _links(cls, self.names) if enabled else {}
         self.batch: Sequence[Key] = ()
         self.state = -1
@@ -115,7 +120,7 @@ class Inputs:
         long = [wide + i for i, n in enumerate(names) if _is_long(table.c[n])]
         slices = self._slices(keys, wide, long)
         for some in slices:
-            rows = connection.execute(query.where(among([table.c[n] for n in own], some))).all()
+            rows = connection.execute(query.where(self.dialect.among([table.c[n] for n in own], some))).all()
             for row in rows:
                 found.rows[row[0] if wide == 1 else tuple(row[:wide])] = tuple(row[wide:])
             self.weight += sum([_size(row[i]) for i in long for row in rows])
@@ -135,7 +140,7 @@ class Inputs:
             columns = [table.c[theirs] for _, theirs in pairs]
             long = [p.key for p in sa.inspect(parent).column_attrs if not p.deferred and _is_long(p.columns[0])]
             for some in self._slices(keys, len(pairs), long):
-                rows = session.scalars(sa.select(parent).where(among(columns, some))).all()
+                rows = session.scalars(sa.select(parent).where(self.dialect.among(columns, some))).all()
                 self._kept[parent] += rows
                 self.weight += sum([_size(row.__dict__.get(name)) for name in long for row in rows])
 
@@ -191,10 +196,3 @@ def _links(cls: type[Any], names: frozenset[str]) -> dict[str, tuple[type[Any], 
             found[relation.key] = (relation.mapper.class_, pairs)
     return found
 
-
-def among(columns: list[Any], keys: list[tuple[Any, ...]]) -> sa.ColumnElement[bool]:
-    """Return the condition that columns have the values of one of `keys`."""
-    if len(columns) == 1:
-        only: sa.ColumnElement[Any] = columns[0]
-        return only.in_([k[0] for k in keys])
-    return sa.tuple_(*columns).in_(keys)

@@ -183,16 +183,19 @@ class Make:
         return inputs.rows(connection, self.run.snapshot.number, table, names, self.key)
 
     def _could_see_buffered(self, statement: sa.SelectBase) -> bool:
-        """Say whether a statement names the target, a part, a descendant, a table that no pipeline declares, or hides a query in text."""
-        for element in visitors.iterate(statement):
-            if isinstance(element, sa.Table):
-                if element in self.run.below or dag.tier(element) is None:
-                    return True
-            elif isinstance(element, sa.TextClause) or (
-                isinstance(element, ColumnClause) and element.is_literal and "select" in str(element.name).lower()
-            ):
-                return True
-        return False
+        """Say whether a statement could return rows of the buffer; that of a statement which many makes run is found out once."""
+        known = self.run.could_see.get(statement)
+        if known is None:
+            known = self.run.could_see[statement] = any(map(self._hides_buffered, visitors.iterate(statement)))
+        return known
+
+    def _hides_buffered(self, element: Any) -> bool:
+        """Say whether an element is the target, a part, a descendant, a table that no pipeline declares, or a query in text."""
+        if isinstance(element, sa.Table):
+            return element in self.run.below or dag.tier(element) is None
+        if isinstance(element, sa.TextClause):
+            return True
+        return isinstance(element, ColumnClause) and element.is_literal and "select" in str(element.name).lower()
 
     @contextmanager
     def nested(self) -> Iterator[orm.Session]:

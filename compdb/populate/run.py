@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc, orm
@@ -27,7 +28,7 @@ from compdb.errors import ConnectionFailed, DuplicateKey, LeaseLost, MakeError, 
 from compdb.executors.interrupts import undisturbed
 from compdb.jobs import Ledger, Skip, told
 from compdb.populate.events import hooks
-from compdb.populate.inputs import Inputs, among
+from compdb.populate.inputs import Inputs
 from compdb.populate.patience import RETRIES, Hopeless, insisting, until_it_answers
 from compdb.populate.snapshot import Snapshot
 from compdb.sessions import parents_first
@@ -133,6 +134,8 @@ class Run:
         The target and its parts, which a make fills.
     below : frozenset of Table
         What depends on the target, and itself: reading it could show rows that wait in the buffer.
+    could_see : dict of SelectBase to bool
+        Whether a statement could show rows that wait in the buffer.
     """
 
     def __init__(
@@ -151,7 +154,9 @@ class Run:
         self.facts = RowFacts(cls)
         self.hooks = hooks(cls)
         self.three_parts = _has_three_parts(cls)
-        self.inputs = Inputs(cls, self.below, names, bool(cls.prefetch) and not database.one_connection)
+        ahead = bool(cls.prefetch) and not database.one_connection
+        self.inputs = Inputs(cls, self.below, names, database.dialect, ahead)
+        self.could_see: WeakKeyDictionary[sa.SelectBase, bool] = WeakKeyDictionary()
         self.snapshot = Snapshot(database, 1.5 * interval)
         self.session = MakeSession(self)
         self.finished: list[Make] = []
@@ -299,7 +304,7 @@ class Run:
     def look_again(self, keys: list[dict[str, Any]]) -> None:
         """Find out which of `keys` somebody else has made meanwhile."""
         columns = [self.table.c[n] for n in keys[0]]
-        query = sa.select(*columns).where(among(columns, [tuple(key.values()) for key in keys]))
+        query = sa.select(*columns).where(self.database.dialect.among(columns, [tuple(key.values()) for key in keys]))
         self.made_meanwhile = {tuple(row) for row in self._ask(query)}
 
     def _ask(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
@@ -352,6 +357,7 @@ class Run:
         for attempt in range(RETRIES):
             try:
                 with self.writer.begin():
+                    self.database.dialect.only_inserting(self.writer)
                     self.send(makes)
                     self.close_ledger(makes)
             except exc.DBAPIError as error:
