@@ -135,8 +135,8 @@ class PipelineMeta(TableMeta):
         """Return {table: (remaining, total)} for every Imported and Computed table, and print it."""
         return populating.progress_all(list(_catalog(cls, "progress")), restrictions, display=display)
 
-    jobs = _Whole("jobs", populating.all_jobs)
-    runs = _Whole("runs", populating.all_runs)
+    jobs = _Whole("jobs", lambda metadata: populating.all_jobs(metadata))
+    runs = _Whole("runs", lambda metadata: populating.all_runs(metadata))
 
     def diagram(cls, *, progress: bool = False) -> Diagram:
         """Draw the tables and what depends on what; with `progress` also how much of each is done."""

@@ -228,7 +228,7 @@ class _AutoPopulated(Table):
         display : bool
             Print a line.
         """
-        return populating.progress(cls, *restrictions, display=display)
+        return populating.progress_of(cls, *restrictions, display=display)
 
 
 class Imported(_AutoPopulated):

@@ -12,13 +12,19 @@ key, and no make runs twice.
 `loop` puts them together, `progress` counts, `display` shows.
 """
 
-from compdb.populate.display import Display
-from compdb.populate.dry import make_dry
-from compdb.populate.keys import KeySource, pending
-from compdb.populate.listing import Jobs, all_jobs, all_runs, jobs_of
-from compdb.populate.loop import populate, populate_all
-from compdb.populate.progress import progress, progress_all
-from compdb.populate.watching import Watch, drain, draining
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from compdb.populate import events as events  # SQLAlchemy knows the events of makes from here on
+
+if TYPE_CHECKING:
+    from compdb.populate.display import Display
+    from compdb.populate.dry import make_dry
+    from compdb.populate.keys import KeySource, pending
+    from compdb.populate.listing import Jobs, all_jobs, all_runs, jobs_of
+    from compdb.populate.loop import populate, populate_all
+    from compdb.populate.progress import progress_all, progress_of
+    from compdb.populate.watching import Watch, drain, draining
 
 __all__ = [
     "Display",
@@ -34,6 +40,25 @@ __all__ = [
     "pending",
     "populate",
     "populate_all",
-    "progress",
     "progress_all",
+    "progress_of",
 ]
+
+_ROOMS = {
+    "display": ("Display",),
+    "dry": ("make_dry",),
+    "keys": ("KeySource", "pending"),
+    "listing": ("Jobs", "all_jobs", "all_runs", "jobs_of"),
+    "loop": ("populate", "populate_all"),
+    "progress": ("progress_all", "progress_of"),
+    "watching": ("Watch", "drain", "draining"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Read a room when something in it is asked for: whoever only declares, inserts or asks does not populate."""
+    room = next((room for room, names in _ROOMS.items() if name in names), None)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{room}"), name)
+    return found

@@ -11,10 +11,10 @@ from compdb import dag
 from compdb.database import database_of
 from compdb.populate.keys import Pending
 
-__all__ = ["progress", "progress_all"]
+__all__ = ["progress_all", "progress_of"]
 
 
-def progress(cls: type[Any], *restrictions: Any, display: bool = True) -> tuple[int, int]:
+def progress_of(cls: type[Any], *restrictions: Any, display: bool = True) -> tuple[int, int]:
     """Count the key source and what of it remains; see `Computed.progress`."""
     table: sa.Table = cls.__table__
     pending = Pending(cls, restrictions)
@@ -42,4 +42,4 @@ def progress_all(
 ) -> dict[str, tuple[int, int]]:
     """Count every Imported and Computed table, parents first; see `Lab.progress`."""
     tables = dag.topological(c.__table__ for c in classes if c.__tier__ in dag.AUTO_TIERS)
-    return {dag.label(t): progress(t.info["class"], *restrictions, display=display) for t in tables}
+    return {dag.label(t): progress_of(t.info["class"], *restrictions, display=display) for t in tables}
