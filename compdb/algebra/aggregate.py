@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.sql import visitors
-from sqlalchemy.sql.functions import FunctionElement
 
-from compdb.algebra.columns import attribute_of
 from compdb.algebra.heading import Attribute, Heading
 from compdb.algebra.join import join
 from compdb.algebra.match import common, compared, refuse_json
+from compdb.algebra.nothing import of_left_alone, over_nothing
 from compdb.algebra.project import computed_attributes, moved_to, project, refuse_no_expression, scope
 from compdb.errors import JoinError, RestrictionError, UnknownAttribute
 
@@ -45,32 +44,33 @@ def aggregate(
     computed = {new: value for new, value in named.items() if new not in renames}
     if not computed:
         return project(left if keep_all else left & right, chosen, renames)
-    mine = left.joinable()
-    by = compared(mine.heading, right.heading, names)
-    mine = mine if by else mine.single()
-    kept = project(mine, chosen, renames)
     for name, value in computed.items():
         refuse_no_expression(name, value)
+    mine = left.joinable()
+    by = compared(mine.heading, right.heading, names)
+    extra = _mentioned(left, right, computed)
+    mine = scope(mine, list(computed.values())) if extra else mine
+    mine = mine if by and not extra else mine.single()
+    kept = project(mine, chosen, renames)
     clash = [n for n in computed if n in kept.heading]
     if clash:
         raise RestrictionError(f"{left.label}.aggr would have two attributes {clash[0]!r}; give the new one another name")
-    extra = _mentioned(left, right, computed)
     rows = join(right, project(left, tuple(extra), {}).settled()) if extra else right
     pool = scope(rows.joinable(), list(computed.values()))
     groups, values, text = _groups(pool, [*by, *extra], computed)
     on = sa.and_(sa.true(), *(mine.heading[n].column == groups.c[f"g{i}"] for i, n in enumerate(by)))
+    told, empty = over_nothing(rows, right, mine, computed, extra) if keep_all and by else ({}, None)
+    source = mine.source if empty is None else mine.source.join(empty, sa.true())
     attributes = []
     for i, value in enumerate(values):
         column: sa.ColumnElement[Any] = groups.c[f"v{i}"]
-        if keep_all and by:
-            alone = _only_aggregated(left, right, computed[value.name], extra)
-            nothing = _over_nothing(rows if alone else right, mine, computed[value.name])
-            column = sa.case((groups.c.g0.is_(None), nothing), else_=column)
+        if value.name in told:
+            column = sa.case((groups.c.g0.is_(None), told[value.name]), else_=column)
         attributes.append(replace(value, column=column, computed=True))
     some = () if keep_all or by else (right.select().exists(),)  # a group of everything is there even if it is empty
     return replace(
         kept,
-        source=mine.source.join(groups, on, isouter=keep_all),
+        source=source.join(groups, on, isouter=keep_all),
         heading=Heading([*kept.heading, *attributes]),
         where=(*kept.restrictions, *some),
         equal={},
@@ -109,42 +109,16 @@ def _mentioned(left: Relation[Any], right: Relation[Any], named: dict[str, Any])
             if isinstance(value, str):
                 used = re.search(rf"\b{re.escape(name)}\b", value) is not None
             else:
-                used = any(_is(left, right, column, name) for column in _columns(value))
+                used = any(of_left_alone(left, right, column, name) for column in _columns(value))
             if used:
                 found.append(name)
                 break
     return found
 
 
-_AGGREGATES = ("count", "sum", "avg", "min", "max", "group_concat", "string_agg", "aggregate_strings", "array_agg")
-_AGGREGATED = re.compile(rf"\b({'|'.join(_AGGREGATES)})\s*\(([^()]|\([^()]*\))*\)", re.IGNORECASE)
-
-
-def _only_aggregated(left: Relation[Any], right: Relation[Any], value: Any, extra: list[str]) -> bool:
-    """Say whether what an expression says of `left` alone stands in its aggregates, as in `count(species)`, and not beside them."""
-    if isinstance(value, str):
-        rest = _AGGREGATED.sub("", value)
-        return not any(re.search(rf"\b{re.escape(name)}\b", rest) for name in extra)
-    todo, beside = [value.__clause_element__() if hasattr(value, "__clause_element__") else value], []
-    while todo:
-        element = todo.pop()
-        if isinstance(element, sa.ColumnClause) and not element.is_literal:
-            beside.append(element)
-        elif not (isinstance(element, FunctionElement) and getattr(element, "name", "").lower() in _AGGREGATES):
-            todo.extend(element.get_children())
-    return not any(_is(left, right, column, name) for column in beside for name in extra)
-
-
 def _columns(value: Any) -> list[sa.ColumnClause[Any]]:
     clause = value.__clause_element__() if hasattr(value, "__clause_element__") else value
     return [e for e in visitors.iterate(clause) if isinstance(e, sa.ColumnClause) and not e.is_literal]
-
-
-def _is(left: Relation[Any], right: Relation[Any], column: sa.ColumnClause[Any], name: str) -> bool:
-    if attribute_of(right, column) is not None:
-        return False
-    found = attribute_of(left, column)
-    return found is not None and found.name == name
 
 
 def _groups(pool: Relation[Any], by: list[str], named: dict[str, Any]) -> tuple[sa.Subquery, list[Attribute], bool]:
@@ -157,16 +131,6 @@ def _groups(pool: Relation[Any], by: list[str], named: dict[str, Any]) -> tuple[
     if columns:
         query = query.group_by(*columns)
     return query.subquery(), values, text
-
-
-def _over_nothing(rows: Relation[Any], left: Relation[Any], value: Any) -> sa.ColumnElement[Any]:
-    """Return what an aggregate is over none of `rows`; what it says of `left` besides is that of the row of `left`."""
-    bare = replace(rows.joinable(), where=(), equal={})  # which rows it has no longer matters
-    pool = scope(bare.apart(left.tables), [value])
-    beside = [a for a in left.heading if a.name not in pool.heading]
-    seen = replace(pool, heading=Heading([*pool.heading, *beside]))
-    (attribute,), _ = computed_attributes(seen, {"value": value})
-    return sa.select(attribute.column).select_from(pool.source).where(sa.false()).scalar_subquery()
 
 
 def group(names: tuple[str, ...], right: Relation[Any], named: dict[str, Any]) -> Relation[Any]:

@@ -284,6 +284,41 @@ def test_expression_over_no_rows_keeps_what_it_says_of_the_left_side(lab):
             assert [r["slowest"] for r in found.to_dicts(order_by="KEY")] == [0.5, 0.4, None, 0.6]
 
 
+def test_row_without_any_gets_its_own_values(lab):
+    """MariaDB repeats, in a subquery, what it found for the row before."""
+    c, t = lab.session.c, lab.trial.c
+    nobody = lab.Trial & "rt > 99"
+    lefts = (
+        lab.Session,
+        lab.Session & "quality > 0",
+        lab.Session.proj(..., more="quality * 2"),
+        lab.Session & Top(9, "KEY"),
+        lab.Session.proj(..., score="quality"),
+    )
+    for left in lefts:
+        own = left.to_dicts(order_by="KEY")
+        name = "score" if "score" in left.heading else "quality"
+        values = [f"coalesce(max(rt), {name})", f"count(*) + {name}"]
+        values += [sa.func.coalesce(sa.func.max(t.rt), c.quality), sa.func.count() + c.quality] if name == "quality" else []
+        for value in values:
+            found = left.aggr(nobody, v=value).to_dicts(order_by="KEY")
+            assert [r["v"] for r in found] == pytest.approx([r[name] for r in own], nan_ok=True), (str(left), value)
+
+
+def test_attribute_of_the_left_side_inside_and_beside_an_aggregate(lab):
+    for left in (lab.Subject, lab.Subject & "species <> 'cow'", lab.Subject.proj(..., x="1")):
+        for value in (
+            "count(species) + length(species)",
+            sa.func.count(lab.subject.c.species) + sa.func.length(lab.subject.c.species),
+        ):
+            found = left.aggr(lab.Session & "quality > 0.5", n=value, m="count(*)").to_dicts(order_by="KEY")
+            counted = {r["subject_id"]: r["n"] for r in left.aggr(lab.Session & "quality > 0.5", n="count(*)")}
+            lengths = {r["subject_id"]: len(r["species"]) for r in left}
+            assert [r["n"] for r in found] == [counted[r["subject_id"]] + lengths[r["subject_id"]] for r in found]
+            assert len(found) == len(left) == 4
+            assert {r["subject_id"]: r["m"] for r in found} == counted
+
+
 @pytest.mark.parametrize("nonsense", [5, None, 2.5, ["count(*)"]])
 def test_what_computes_nothing_is_an_error(sqlite_lab, nonsense):
     lab = sqlite_lab
