@@ -26,7 +26,7 @@ from sqlalchemy import exc
 
 from compdb import dag
 from compdb.database import Database
-from compdb.dialects import utcnow
+from compdb.dialects import Fault, utcnow
 from compdb.errors import TransactionLost
 from compdb.jobs.tables import JobsTable
 
@@ -105,14 +105,24 @@ class Queue:
 
         removed = self._remove(self._pointless(source))
         again = self._renew() if self._any([self.c["status"] == "success"]) else 0
-        new = self._additions(missing, priority, delay)
+        added = self._add(missing, priority, delay)
+        return {"added": max(0, added), "removed": removed, "re_pended": again}
 
-        def work(connection: sa.Connection) -> int:
+    def _add(self, missing: sa.Select[Any], priority: int, delay: float) -> int:
+        """Insert jobs; to pass over those that somebody inserts meanwhile costs a sixth more, so that is done where there are any."""
+
+        def work(skip_duplicates: bool, connection: sa.Connection) -> int:
+            new = self._additions(missing, priority, delay, skip_duplicates)
             return connection.execute(new, execution_options={"preserve_rowcount": True}).rowcount
 
-        return {"added": max(0, self._write(work)), "removed": removed, "re_pended": again}
+        try:
+            return self._write(functools.partial(work, False))
+        except exc.DBAPIError as error:
+            if self.database.dialect.classify(error).fault is not Fault.DUPLICATE:
+                raise
+            return self._write(functools.partial(work, True))
 
-    def _additions(self, missing: sa.Select[Any], priority: int, delay: float) -> sa.Insert:
+    def _additions(self, missing: sa.Select[Any], priority: int, delay: float, skip_duplicates: bool) -> sa.Insert:
         keys = missing.subquery("missing")
         new = sa.select(
             *(keys.c[n] for n in self.jobs.keys),
@@ -121,7 +131,7 @@ class Queue:
             utcnow(delay),
         ).where(~sa.exists().where(self.jobs.same_key(keys)))
         names = [*self.jobs.keys, *(self.c[n].name for n in ("status", "priority", "scheduled_time"))]
-        return self.database.dialect.insert_select(self.table, names, new, skip_duplicates=True)
+        return self.database.dialect.insert_select(self.table, names, new, skip_duplicates=skip_duplicates)
 
     def _pointless(self, source: sa.Select[Any]) -> Condition:
         """Return the condition that the result of a job is there, or that its key is none any more."""
