@@ -265,7 +265,7 @@ class Make:
         computed = self._tuple("make_compute", computed)
         self.go_direct()
         again = self._tuple("make_fetch", row.make_fetch(dict(self.key), **options))
-        if digest(again) != before:
+        if digest(again, copy=False) != before:
             raise InputsChanged(
                 f"{self.run.label}: what make_fetch read for {self.key} changed while make_compute ran; nothing is kept, populate"
                 " again"

@@ -166,7 +166,7 @@ def no_digest() -> None:
     """Let inputs change while make_compute runs."""
     from compdb.populate import make
 
-    make.digest = lambda value: b""  # type: ignore[attr-defined]
+    make.digest = lambda value, **_: b""  # type: ignore[attr-defined]
 
 
 def no_look_before_an_error() -> None:
