@@ -78,7 +78,7 @@ def narrow(relation: Relation[Any], values: dict[str, Any]) -> Relation[Any] | N
                 return None
     if len(equal) == len(relation.equal):
         return None
-    return replace(relation, equal=equal, history=("{0} & {1}", relation, dict(values)))
+    return relation.narrowed(equal, ("{0} & {1}", relation, dict(values)))
 
 
 def _leaves(node: cond.Node) -> Iterator[cond.Node]:
