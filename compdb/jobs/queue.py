@@ -152,11 +152,11 @@ class Queue:
                 return count
 
     def _remove_some(self, condition: Condition, keys: Sequence[Key], connection: sa.Connection) -> int:
-        free = sa.select(*self.jobs.key).where(self.jobs.among(keys), condition).with_for_update(skip_locked=True)
+        free = sa.select(*self.jobs.key).where(self.named(keys), condition).with_for_update(skip_locked=True)
         rows = [dict(zip(self.jobs.keys, row)) for row in connection.execute(free)]
         if not rows:
             return 0
-        gone = self._by_key(sa.delete(self.table).where(self.jobs.among(rows)), len(rows))
+        gone = self._by_key(sa.delete(self.table).where(self.named(rows)), len(rows))
         return connection.execute(gone).rowcount
 
     def _renew(self) -> int:
@@ -266,7 +266,7 @@ class Queue:
             tokens.setdefault(key.token, []).append(key)
         for token, some in tokens.items():
             for part in _slices(some):
-                mine = sa.and_(self.jobs.among(part), self.c["lease_token"] == token)
+                mine = sa.and_(self.named(part), self.c["lease_token"] == token)
                 if keep:
                     done = self._values(_FREED, status="success", completed_time=utcnow(), duration=seconds)
                     ended: Any = self._by_key(sa.update(self.table).where(mine).values(done), len(part))
@@ -295,7 +295,7 @@ class Queue:
         for kept in ("host", "pid"):
             values.pop(self.c[kept].name)
         mine = self._by_key(
-            sa.update(self.table).where(self.jobs.among([key]), self.c["lease_token"] == key.token).values(values)
+            sa.update(self.table).where(self.named([key]), self.c["lease_token"] == key.token).values(values)
         )
         tries = itertools.count()
 
@@ -307,7 +307,7 @@ class Queue:
 
     def _is_noted(self, connection: sa.Connection, key: Held) -> bool:
         """Say whether an error was written down, where the reply to that COMMIT may be what was lost."""
-        noted = [self.jobs.among([key]), self.c["attempts"] == key.attempts + 1, self.c["lease_token"].is_(None)]
+        noted = [self.named([key]), self.c["attempts"] == key.attempts + 1, self.c["lease_token"].is_(None)]
         return connection.execute(sa.select(*self.jobs.key).where(*noted)).first() is not None
 
     def give_back(self, keys: Sequence[Held]) -> None:
@@ -320,7 +320,7 @@ class Queue:
         def work(connection: sa.Connection) -> None:
             for token, some in tokens.items():
                 for part in _slices(some):
-                    mine = sa.and_(self.jobs.among(part), self.c["lease_token"] == token)
+                    mine = sa.and_(self.named(part), self.c["lease_token"] == token)
                     connection.execute(self._by_key(sa.update(self.table).where(mine).values(values), len(part)))
 
         self._write(work)
@@ -332,14 +332,14 @@ class Queue:
         for key, reason in keys.items():
             named = dict(zip(self.jobs.keys, key))
             values = self._values(_FREED, status="ignore", error_message=_cut(reason, MESSAGE), completed_time=utcnow())
-            changed = self._by_key(sa.update(self.table).where(self.jobs.among([named])).values(values))
+            changed = self._by_key(sa.update(self.table).where(self.named([named])).values(values))
             if not connection.execute(changed).rowcount:
                 connection.execute(sa.insert(self.table).values({**named, **values}))
         return True
 
     def note_done(self, connection: sa.Connection, key: Key, *, keep: bool = False) -> None:
         """End the job of a key that was made by hand, whoever has it."""
-        mine = self.jobs.among([key])
+        mine = self.named([key])
         if keep:
             done = self._values(_FREED, status="success", completed_time=utcnow())
             ended: Any = self._by_key(sa.update(self.table).where(mine).values(done))
@@ -356,7 +356,7 @@ class Queue:
             error_stack=None if stack is None else _cut(stack, STACK),
             completed_time=utcnow(),
         )
-        noted = self._by_key(sa.update(self.table).where(self.jobs.among([key])).values(values))
+        noted = self._by_key(sa.update(self.table).where(self.named([key])).values(values))
         if not connection.execute(noted).rowcount:
             connection.execute(sa.insert(self.table).values({**key, **values}))
 
@@ -367,7 +367,7 @@ class Queue:
 
     def due(self) -> bool:
         """Say whether a job waits for a worker."""
-        return self._any([self.c["status"] == "pending", self.c["scheduled_time"] <= utcnow()])
+        return self._answers(self._due)
 
     def unfinished(self) -> bool:
         """Say whether a job is pending, now or later, or reserved."""
@@ -378,8 +378,18 @@ class Queue:
         """The order of the index: a plan that follows it finds the few jobs of a status among many others, whatever statistics say."""
         return [self.c["status"], self.c["priority"], self.c["scheduled_time"], *self.jobs.key]
 
+    @functools.cached_property
+    def _due(self) -> sa.Select[Any]:
+        """What every batch begins with: to make the statement takes longer than to answer it."""
+        return self._first([self.c["status"] == "pending", self.c["scheduled_time"] <= utcnow()])
+
+    def _first(self, conditions: Sequence[Condition]) -> sa.Select[Any]:
+        return sa.select(*self.jobs.key).where(*conditions).order_by(*self._by_index).limit(1)
+
     def _any(self, conditions: Sequence[Condition]) -> bool:
-        query = sa.select(*self.jobs.key).where(*conditions).order_by(*self._by_index).limit(1)
+        return self._answers(self._first(conditions))
+
+    def _answers(self, query: sa.Select[Any]) -> bool:
         with self.database.connect(self.database.reader) as connection:
             return connection.execute(query).first() is not None
 
@@ -395,6 +405,10 @@ class Queue:
         """Change the first jobs that nobody else has locked, and return their keys and `more` as they were."""
         first = sa.select(*self.jobs.key, *more).where(*conditions).limit(count)
         return self.database.dialect.claim(connection, self.table, first, order, values)
+
+    def named(self, keys: Iterable[Key]) -> Condition:
+        """Return the condition that the job is that of one of `keys`."""
+        return self.database.dialect.among(self.jobs.key, [tuple([key[n] for n in self.jobs.keys]) for key in keys])
 
     def _by_key(self, statement: Changing, count: int = 1) -> Changing:
         return self.database.dialect.by_key(statement, count)

@@ -64,13 +64,6 @@ class JobsTable:
         """Return the condition that a row of `other` has the key of the job."""
         return sa.and_(*(other.c[n] == self.table.c[n] for n in self.keys))
 
-    def among(self, keys: Iterable[Mapping[str, Any]]) -> sa.ColumnElement[bool]:
-        """Return the condition that the job is that of one of `keys`."""
-        if len(self.keys) == 1:
-            only = self.keys[0]
-            return self.table.c[only].in_([key[only] for key in keys])
-        return sa.tuple_(*self.key).in_([tuple([key[n] for n in self.keys]) for key in keys])
-
 
 def jobs_of(table: sa.Table) -> JobsTable:
     """Return the jobs table of an Imported or Computed table.

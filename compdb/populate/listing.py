@@ -128,7 +128,7 @@ class Jobs(Relation[Any]):
         settings = self._class.__catalog__.settings
         worker = Worker(queue.database, queue, settings.lease if lease is None else lease)
         worker.register()
-        return bool(queue.reserve(worker.about, 1, self._facts.among([named])))
+        return bool(queue.reserve(worker.about, 1, queue.named([named])))
 
     def complete(self, key: Mapping[str, Any]) -> None:
         """Remove the job of `key`, or keep it as completed where the pipeline says so: it is done."""

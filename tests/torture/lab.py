@@ -45,7 +45,7 @@ class Res(cdb.Computed, Lab, rows_per_key="many"):
 if os.environ.get("TORTURE_MUTANT") == "no fence":
 
     def by_key_only(self, connection, keys, **options):
-        connection.execute(self.table.delete().where(self.jobs.among(keys)))
+        connection.execute(self.table.delete().where(self.named(keys)))
         return True
 
     Queue.complete = by_key_only
