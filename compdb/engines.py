@@ -8,20 +8,16 @@ whether it lives only when it may have died: when its socket has something to sa
 
 from __future__ import annotations
 
-import atexit
 import functools
 import importlib.util
 import os
 import re
-import shutil
 import sys
-import tempfile
 import threading
 import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -38,38 +34,21 @@ from compdb.settings import redact, redact_text
 __all__ = ["adopt_engine", "answering", "make_engine", "make_reader", "normal"]
 
 IDLE = 30.0
-DRIVERS = {
-    "mysql": ("pymysql", "mysqldb", "mariadbconnector"),
-    "mariadb": ("pymysql", "mysqldb", "mariadbconnector"),
-    "postgresql": ("psycopg",),
-}
-PORTS = {"mysql": 3306, "mariadb": 3306, "postgresql": 5432}
 DATA = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH|COPY)\b", re.IGNORECASE)
-MODULES = {"mysqldb": "MySQLdb", "mariadbconnector": "mariadb"}
 
 
 def normal(url: sa.URL) -> sa.URL:
-    """Return the URL in the one form that names its database: driver, port and path filled in.
-
-    `sqlite://` becomes a file in a temporary folder of this process, which is removed when the process ends: so
-    connections, threads and read snapshots behave there as on any file.
-    """
-    backend, _, driver = url.drivername.partition("+")
-    if backend == "sqlite":
-        return _normal_sqlite(url)
-    if backend == "postgres":
-        backend = "postgresql"
-    if backend not in DRIVERS:
-        return url
-    if not driver:
-        driver = next((d for d in DRIVERS[backend] if importlib.util.find_spec(MODULES.get(d) or d)), "")
-    if not driver:
-        extra = dialects.FAMILY[backend].extra
-        raise ConnectionFailed(f"no driver for {backend} is installed: pip install 'compdb[{extra}]'")
-    url = url.set(drivername=f"{backend}+{driver}")
-    if url.host and url.port is None:
-        url = url.set(port=PORTS[backend])
-    return dialects.family(url).complete(url)
+    """Return the URL in the one form that names its database: driver, port and path filled in."""
+    ours = dialects.family(url)
+    if ours.drivers:
+        _, _, driver = url.drivername.partition("+")
+        driver = driver or next((d for d, module in ours.drivers.items() if importlib.util.find_spec(module)), "")
+        if not driver:
+            raise ConnectionFailed(f"no driver for {ours.name} is installed: pip install 'compdb[{ours.extra}]'")
+        url = url.set(drivername=f"{ours.name}+{driver}")
+    if url.host and url.port is None and ours.port is not None:
+        url = url.set(port=ours.port)
+    return ours.complete(url)
 
 
 def make_engine(url: sa.URL) -> sa.Engine:
@@ -77,13 +56,12 @@ def make_engine(url: sa.URL) -> sa.Engine:
     engine = _create(url, dialects.family(url).engine_arguments())
     listen(engine)
     with answering(engine), engine.connect() as connection:
-        other = _is_mariadb_under_another_name(engine)
-        if not other:
-            dialects.of(engine).learn(connection)
-    if other:
-        engine.dispose()
-        return make_engine(url.set(drivername=f"mariadb+{url.get_driver_name()}"))
-    return engine
+        ours = dialects.of(engine)
+        if ours.actual_name == ours.name:
+            ours.learn(connection)
+            return engine
+    engine.dispose()
+    return make_engine(url.set(drivername=f"{ours.actual_name}+{url.get_driver_name()}"))
 
 
 def make_reader(engine: sa.Engine) -> sa.Engine:
@@ -105,8 +83,9 @@ def adopt_engine(engine: sa.Engine) -> tuple[sa.Engine, sa.Engine]:
     """
     with answering(engine):
         engine.connect().close()
-        if _is_mariadb_under_another_name(engine):
-            url = engine.url.set(drivername=f"mariadb+{engine.driver}")
+        ours = dialects.of(engine)
+        if ours.actual_name != ours.name:
+            url = engine.url.set(drivername=f"{ours.actual_name}+{engine.driver}")
             engine = _create(url, {"pool": engine.pool, "hide_parameters": engine.hide_parameters})
         listen(engine)
         with engine.connect() as connection:
@@ -145,12 +124,7 @@ def _failed(url: sa.URL, error: BaseException) -> ConnectionFailed:
             f"all connections that the engine of {redact(url)} may open are in use; populate() reads on one and writes on another, so"
             f" give create_engine() a pool_size of at least 2: {said}"
         )
-    if url.get_backend_name() == "sqlite":
-        folder = Path(str(url.database)).parent
-        hint = "" if folder.is_dir() else f"; there is no folder {folder}"
-        return ConnectionFailed(f"cannot open the SQLite file {url.database}: {said}{hint}")
-    where = f"{url.host or 'localhost'}" + (f":{url.port}" if url.port else "")
-    return ConnectionFailed(f"cannot connect to database {url.database!r} at {where} ({redact(url)}): {said}")
+    return ConnectionFailed(dialects.family(url).no_answer(url, redact(url), said))
 
 
 def _create(url: sa.URL, arguments: dict[str, Any]) -> sa.Engine:
@@ -163,35 +137,6 @@ def _create(url: sa.URL, arguments: dict[str, Any]) -> sa.Engine:
         raise ConnectionFailed(f"the driver {error.name!r} of {redact(url)} is not installed{hint}") from error
     except (exc.ArgumentError, TypeError, ValueError) as error:
         raise ConnectionFailed(f"cannot use the database URL {redact(url)}: {redact_text(str(error), url)}") from error
-
-
-def _is_mariadb_under_another_name(engine: sa.Engine) -> bool:
-    return engine.dialect.name == "mysql" and bool(getattr(engine.dialect, "is_mariadb", False))
-
-
-# ---------------------------------------------------------------- SQLite's files
-
-
-def _normal_sqlite(url: sa.URL) -> sa.URL:
-    """Return the URL with the file's whole path, of a file in memory too."""
-    if "uri" in url.query:
-        return url
-    if url.database in (None, "", ":memory:"):
-        return url.set(database=str(_folder() / "memory.db"))
-    return url.set(database=os.path.realpath(str(url.database)))
-
-
-@functools.cache
-def _folder() -> Path:
-    """Make the folder of `sqlite://`, which goes when this process (not a child forked from it) ends."""
-    folder, maker = Path(tempfile.mkdtemp(prefix="compdb-")), os.getpid()
-    atexit.register(_remove, folder, maker)
-    return folder
-
-
-def _remove(folder: Path, maker: int) -> None:
-    if os.getpid() == maker:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 # ---------------------------------------------------------------- listeners

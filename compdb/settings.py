@@ -26,6 +26,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 
+from . import dialects
 from .errors import ConnectionFailed, NotConnected, SettingsError, nearest
 
 __all__ = ["Project", "make_url", "project", "redact", "redact_text", "resolve_url"]
@@ -135,7 +136,8 @@ def _from_pyproject(folder: Path) -> str | None:
     """Return `[tool.compdb] url` of the nearest `pyproject.toml` that has one, in `folder` or above it."""
     for place, settings in _tables(folder):
         if "url" in settings:
-            return _beside(make_url(settings["url"]), place).render_as_string(hide_password=False)
+            url = make_url(settings["url"])
+            return dialects.family(url).beside(url, place).render_as_string(hide_password=False)
     return None
 
 
@@ -171,10 +173,3 @@ def _check(file: Path, found: Any) -> None:
         texts = value if name == "pipeline" and isinstance(value, list) else [value]
         if not texts or not all(isinstance(text, str) and text for text in texts):
             raise SettingsError(f"{file}: [tool.compdb] {name} must be {KNOWN[name]}, not {value!r}")
-
-
-def _beside(url: sa.URL, folder: Path) -> sa.URL:
-    """Return a SQLite URL whose relative path counts from `folder`; any other URL as it is."""
-    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:") or "uri" in url.query:
-        return url
-    return url.set(database=str(folder / str(url.database)))

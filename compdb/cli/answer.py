@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sqlalchemy as sa
 from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from compdb import dialects
 
 __all__ = ["DONE", "FAILED", "INTERRUPTED", "OPEN", "Answer", "address", "count", "plain", "short", "table", "tell"]
 
@@ -88,9 +91,10 @@ def short(path: Path) -> str:
 
 
 def address(url: str) -> str:
-    """Return a URL that is safe to print, with the path of a SQLite file as seen from the working directory."""
+    """Return a URL that is safe to print, with the path of a file as seen from the working directory."""
     scheme, found, path = url.partition(":///")
-    return f"{scheme}:///{short(Path(path))}" if found and scheme.startswith("sqlite") and path.startswith("/") else url
+    is_path = found and path.startswith("/") and dialects.family(sa.URL.create(scheme)).is_file
+    return f"{scheme}:///{short(Path(path))}" if is_path else url
 
 
 def plain(value: Any) -> Any:  # whatever a key may hold

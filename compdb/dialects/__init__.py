@@ -62,6 +62,9 @@ class _Family(Mapping[str, type[Dialect]]):
 
 
 FAMILY: Mapping[str, type[Dialect]] = _Family()
+OTHER_NAMES = {"postgres": "postgresql"}
+"""What else a database is called in URLs."""
+
 TABLE_OPTIONS: dict[str, str] = {**MYSQL, **MARIADB}
 """Keywords for every `sa.Table`: each database takes its own and passes over the others', so models stay neutral."""
 
@@ -84,4 +87,5 @@ def share(engine: sa.Engine, dialect: Dialect) -> None:
 
 def family(url: sa.URL) -> type[Dialect]:
     """Return the class of answers for a URL, before there is an engine."""
-    return FAMILY.get(url.get_backend_name(), Dialect)
+    name = url.get_backend_name()
+    return FAMILY.get(OTHER_NAMES.get(name, name), Dialect)

@@ -12,6 +12,7 @@ import time
 import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, TypeVar
 
 import sqlalchemy as sa
@@ -44,6 +45,12 @@ class Dialect:
         "sqlite", "mysql", "mariadb" or "postgresql".
     extra : str or None
         The extra of our distribution that brings its driver.
+    drivers : dict
+        The drivers that will do, the best first, by SQLAlchemy's names, and the module of each; empty where there is no choice.
+    port : int or None
+        Where its servers listen if a URL does not say.
+    is_file : bool
+        Whether the database is a file, which the URL names by its path, and no server.
     minimum : tuple of int
         The oldest version that will do.
     table_options : dict
@@ -76,6 +83,9 @@ class Dialect:
 
     name: ClassVar[str] = "generic"
     extra: ClassVar[str | None] = None
+    drivers: ClassVar[dict[str, str]] = {}
+    port: ClassVar[int | None] = None
+    is_file: ClassVar[bool] = False
     minimum: ClassVar[tuple[int, ...]] = ()
     table_options: ClassVar[dict[str, str]] = {}
     has_comments: ClassVar[bool] = True
@@ -108,8 +118,19 @@ class Dialect:
 
     @classmethod
     def complete(cls, url: sa.URL) -> sa.URL:
-        """Return the URL with the settings that an engine of ours needs in it."""
+        """Return the URL with what it takes to name its database from anywhere, and the settings that an engine of ours needs."""
         return url
+
+    @classmethod
+    def beside(cls, url: sa.URL, folder: Path) -> sa.URL:
+        """Return the URL with a path in it that counts from `folder`, if it has a relative one."""
+        return url
+
+    @classmethod
+    def no_answer(cls, url: sa.URL, shown: str, said: str) -> str:
+        """Tell that no connection could be made, to the URL that is safe to print as `shown`, and what the driver has said."""
+        where = f"{url.host or 'localhost'}" + (f":{url.port}" if url.port else "")
+        return f"cannot connect to database {url.database!r} at {where} ({shown}): {said}"
 
     @classmethod
     def engine_arguments(cls) -> dict[str, Any]:
@@ -124,6 +145,11 @@ class Dialect:
     def reader_options(self) -> dict[str, Any]:
         """Return the execution options by which connections of an engine that is not ours read in one round trip."""
         return {}
+
+    @property
+    def actual_name(self) -> str:
+        """The name of the database that has answered, if the URL has it under another's; known once connected."""
+        return self.name
 
     def learn(self, connection: sa.Connection) -> None:
         """Read from the server what it is and what it allows; called once for each engine."""

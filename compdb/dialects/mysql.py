@@ -66,6 +66,8 @@ class MySQL(Dialect):
 
     name: ClassVar[str] = "mysql"
     extra: ClassVar[str | None] = "mysql"
+    drivers: ClassVar[dict[str, str]] = {"pymysql": "pymysql", "mysqldb": "MySQLdb", "mariadbconnector": "mariadb"}
+    port: ClassVar[int | None] = 3306
     minimum: ClassVar[tuple[int, ...]] = (8, 0, 19)
     transactional_ddl: ClassVar[bool] = False
     semijoin: ClassVar[Literal["exists", "join"]] = "join"
@@ -81,6 +83,11 @@ class MySQL(Dialect):
         if url.get_driver_name() == "mariadbconnector" or "charset" in url.query:
             return url
         return url.update_query_dict({"charset": "utf8mb4"})
+
+    @property
+    def actual_name(self) -> str:
+        """The name of the database: MariaDB answers under MySQL's too."""
+        return MariaDB.name if getattr(self.dialect, "is_mariadb", False) else self.name
 
     def learn(self, connection: sa.Connection) -> None:
         """Read the packet limit, the character set, and whether a lock timeout ends the transaction."""

@@ -90,6 +90,8 @@ class PostgreSQL(Dialect):
 
     name: ClassVar[str] = "postgresql"
     extra: ClassVar[str | None] = "postgresql"
+    drivers: ClassVar[dict[str, str]] = {"psycopg": "psycopg"}
+    port: ClassVar[int | None] = 5432
     minimum: ClassVar[tuple[int, ...]] = (12,)
 
     def __init__(self, dialect: sa.Dialect) -> None:

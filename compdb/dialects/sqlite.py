@@ -8,16 +8,21 @@ part of the transaction.
 
 from __future__ import annotations
 
+import atexit
 import datetime as dt
+import functools
 import os
 import re
+import shutil
 import sqlite3
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from operator import methodcaller
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import sqlalchemy as sa
@@ -48,6 +53,7 @@ else:
 
 __all__ = ["SQLite"]
 
+MEMORY = (None, "", ":memory:")
 DEFAULT_TIMEOUT, TIMEOUT = 5_000, 30_000
 PRAGMAS = ("journal_mode=wal", "synchronous=normal", "foreign_keys=on", "trusted_schema=off")
 FAULTS = {
@@ -102,6 +108,7 @@ class SQLite(Dialect):
     """The answers of SQLite."""
 
     name: ClassVar[str] = "sqlite"
+    is_file: ClassVar[bool] = True
     minimum: ClassVar[tuple[int, ...]] = (3, 35)
     has_comments: ClassVar[bool] = False
     has_schemas: ClassVar[bool] = False
@@ -115,6 +122,33 @@ class SQLite(Dialect):
             quoted = dialect.identifier_preparer
             quoted.reserved_words = {*quoted.reserved_words, "nothing", "returning"}  # SQLAlchemy 2.1 lacks these two
         self._writer: sqlite3.Connection | None = None
+
+    @classmethod
+    def complete(cls, url: sa.URL) -> sa.URL:
+        """Return the URL with the file's whole path, of a file in memory too.
+
+        `sqlite://` becomes a file in a temporary folder of this process, which is removed when the process ends: so
+        connections, threads and read snapshots behave there as on any file.
+        """
+        if "uri" in url.query:
+            return url
+        if url.database in MEMORY:
+            return url.set(database=str(_folder() / "memory.db"))
+        return url.set(database=os.path.realpath(str(url.database)))
+
+    @classmethod
+    def beside(cls, url: sa.URL, folder: Path) -> sa.URL:
+        """Return the URL with the file's path counted from `folder`."""
+        if url.database in MEMORY or "uri" in url.query:
+            return url
+        return url.set(database=str(folder / str(url.database)))
+
+    @classmethod
+    def no_answer(cls, url: sa.URL, shown: str, said: str) -> str:
+        """Tell that the file could not be opened."""
+        folder = Path(str(url.database)).parent
+        hint = "" if folder.is_dir() else f"; there is no folder {folder}"
+        return f"cannot open the SQLite file {url.database}: {said}{hint}"
 
     @classmethod
     def engine_arguments(cls) -> dict[str, Any]:
@@ -257,6 +291,19 @@ class SQLite(Dialect):
             return Diagnosis(fault, what or None)
         places = [place.rpartition(".")[::2] for place in what.split(", ")] if what else []
         return Diagnosis(fault, None, places[0][0] if places else None, tuple(column for _, column in places))
+
+
+@functools.cache
+def _folder() -> Path:
+    """Make the folder of `sqlite://`, which goes when this process (not a child forked from it) ends."""
+    folder, maker = Path(tempfile.mkdtemp(prefix="compdb-")), os.getpid()
+    atexit.register(_remove, folder, maker)
+    return folder
+
+
+def _remove(folder: Path, maker: int) -> None:
+    if os.getpid() == maker:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_writing(driver: sqlite3.Connection | None) -> bool:
