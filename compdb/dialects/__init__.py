@@ -24,6 +24,7 @@ from compdb.dialects.statements import reads_only
 __all__ = [
     "FAMILY",
     "LAZY",
+    "LIKE",
     "READ",
     "TABLE_OPTIONS",
     "WRITE",
@@ -64,6 +65,9 @@ class _Family(Mapping[str, type[Dialect]]):
 FAMILY: Mapping[str, type[Dialect]] = _Family()
 OTHER_NAMES = {"postgres": "postgresql"}
 """What else a database is called in URLs."""
+
+LIKE = {"mariadb": "mysql"}
+"""Databases whose types are those of another, though SQLAlchemy asks for them by a name of their own."""
 
 TABLE_OPTIONS: dict[str, str] = {**MYSQL, **MARIADB}
 """Keywords for every `sa.Table`: each database takes its own and passes over the others', so models stay neutral."""

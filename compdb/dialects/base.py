@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor, ExecutionContext
 from sqlalchemy.schema import CreateSchema
 from sqlalchemy.sql.dml import Insert
@@ -27,6 +29,15 @@ __all__ = ["LAZY", "READ", "WRITE", "Dialect"]
 
 NAMED = re.compile(r"%\((\w+)\)s")
 """A parameter by name, as drivers of MySQL take them; by place costs them less."""
+
+SPELLINGS = (
+    (re.compile(r"\bBOOL\b"), "TINYINT(1)"),
+    (re.compile(r"\b((?:SMALL|MEDIUM|BIG)?INT(?:EGER)?)\(\d+\)"), r"\1"),
+    (re.compile(r"\bINTEGER\b"), "INT"),
+    (re.compile(r"\bNUMERIC\b"), "DECIMAL"),
+    (re.compile(r"\bDOUBLE PRECISION\b"), "DOUBLE"),
+)
+"""What servers call by two names, and the name to compare by."""
 
 AT_ONCE = 500
 """How many keys one statement names."""
@@ -61,6 +72,20 @@ class Dialect:
         Whether a table can live in a named schema; where not, schemas are translated away.
     transactional_ddl : bool
         Whether CREATE and DROP are undone by ROLLBACK.
+    unique_is_index : bool
+        Whether a unique constraint and a unique index are one thing, told as both.
+    makes_indexes_for_foreign_keys : bool
+        Whether the server makes an index for a foreign key that has none, under the key's name.
+    refusals : frozenset of str
+        What ON DELETE says where a parent that has children stays; it is the same as no word.
+    backslash_escapes : bool
+        Whether a backslash in a literal has a meaning.
+    casts_anything : bool
+        Whether CAST makes something of every value, where others refuse what does not fit.
+    restates_columns : bool
+        Whether to change a column is to say all of it again: what is not said is lost.
+    makes_scratch_apart : bool
+        Whether scratch tables are made in a database of their own, which takes no connection of this one.
     one_writer : bool
         Whether a second writing transaction waits until the first has ended, whatever the two write.
     antijoin : str
@@ -91,6 +116,13 @@ class Dialect:
     has_comments: ClassVar[bool] = True
     has_schemas: ClassVar[bool] = True
     transactional_ddl: ClassVar[bool] = True
+    unique_is_index: ClassVar[bool] = False
+    makes_indexes_for_foreign_keys: ClassVar[bool] = False
+    refusals: ClassVar[frozenset[str]] = frozenset({"NO ACTION"})
+    backslash_escapes: ClassVar[bool] = False
+    casts_anything: ClassVar[bool] = False
+    restates_columns: ClassVar[bool] = False
+    makes_scratch_apart: ClassVar[bool] = False
     one_writer: ClassVar[bool] = False
     antijoin: ClassVar[Literal["except", "left join", "not exists"]] = "left join"
     semijoin: ClassVar[Literal["exists", "join"]] = "exists"
@@ -411,6 +443,32 @@ class Dialect:
         missing = set(names) - set(sa.inspect(connection).get_schema_names())
         for name in sorted(missing):
             connection.execute(CreateSchema(name, if_not_exists=True))
+
+    @classmethod
+    def unconnected(cls) -> sa.Dialect:
+        """Return SQLAlchemy's dialect, which no engine has: for what can be said without a server."""
+        return DefaultDialect()
+
+    def spelled(self, type_: sa.types.TypeEngine[Any]) -> str:
+        """Return a type in words to compare by: the same for all by which the database means the same; none where it lacks the type."""
+        try:
+            text = type_.compile(self.dialect).upper()
+        except exc.CompileError:
+            return ""
+        for pattern, name in SPELLINGS:
+            text = pattern.sub(name, text)
+        return text
+
+    def collation(self, options: Mapping[str, Any]) -> str | None:
+        """Return the collation that is among the options of a `sa.Table`, or that the inspector tells among those of a table."""
+        return options.get(f"{self.name}_collate")
+
+    def scratch_options(self, table: sa.Table) -> dict[str, Any]:
+        """Return the options of a table that its scratch copy needs in order to be told of alike."""
+        return {}
+
+    def drop_index_of(self, connection: sa.Connection, schema: str | None, table: str, name: str) -> None:
+        """Drop the index that the server had made for a foreign key that is gone, where it would stay, unless another one uses it."""
 
     # ---------------------------------------------------------------- errors
 

@@ -16,8 +16,11 @@ from types import NoneType
 from typing import Any, ClassVar, Literal
 
 import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.dialects.mysql import dialect as mysql_dialect
 from sqlalchemy.dialects.mysql import insert
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.sql import elements
 from sqlalchemy.sql.dml import Insert
 
 from compdb.dialects.base import Changing, Dialect, written
@@ -28,6 +31,8 @@ from compdb.errors import ConnectionFailed
 __all__ = ["MariaDB", "MySQL"]
 
 DEADLOCK, CHANGED, LOCK_TIMEOUT, NULL_IN_KEY = 1213, 1020, 1205, 1048
+INDEX_NEEDED = 1553  # by another foreign key
+JSON_IS = "LONGTEXT CHARACTER SET UTF8MB4 COLLATE UTF8MB4_BIN"
 KEYS_AT_ONCE = 900  # from 1000 on MariaDB turns IN into a join with a table of its own making
 FAULTS = {
     Fault.DUPLICATE: {1022, 1062, 1169, 1586},
@@ -70,6 +75,11 @@ class MySQL(Dialect):
     port: ClassVar[int | None] = 3306
     minimum: ClassVar[tuple[int, ...]] = (8, 0, 19)
     transactional_ddl: ClassVar[bool] = False
+    unique_is_index: ClassVar[bool] = True
+    makes_indexes_for_foreign_keys: ClassVar[bool] = True
+    refusals: ClassVar[frozenset[str]] = frozenset({"NO ACTION", "RESTRICT"})
+    backslash_escapes: ClassVar[bool] = True
+    restates_columns: ClassVar[bool] = True
     semijoin: ClassVar[Literal["exists", "join"]] = "join"
     table_options: ClassVar[dict[str, str]] = MYSQL
 
@@ -238,6 +248,17 @@ class MySQL(Dialect):
             statement = statement.with_hint(hint, dialect_name=name)
         return statement
 
+    # ---------------------------------------------------------------- the catalogue
+
+    @classmethod
+    def unconnected(cls) -> sa.Dialect:
+        """Return SQLAlchemy's dialect of MySQL."""
+        return mysql_dialect()
+
+    def scratch_options(self, table: sa.Table) -> dict[str, Any]:
+        """Return all of them: on character set and collation depends how text is told."""
+        return {n: v for n, v in table.dialect_kwargs.items() if n.startswith(f"{self.name}_")}
+
     # ---------------------------------------------------------------- errors
 
     def classify(self, error: BaseException) -> Diagnosis:
@@ -276,6 +297,29 @@ class MariaDB(MySQL):
     remembers_subqueries: ClassVar[bool] = True
     minimum: ClassVar[tuple[int, ...]] = (10, 6)
     table_options: ClassVar[dict[str, str]] = MARIADB
+
+    @classmethod
+    def unconnected(cls) -> sa.Dialect:
+        """Return SQLAlchemy's dialect of MariaDB."""
+        dialect = mysql_dialect(is_mariadb=True)
+        dialect.name = cls.name
+        return dialect
+
+    def spelled(self, type_: sa.types.TypeEngine[Any]) -> str:
+        """Return a type in words to compare by; JSON is told as the text that it is."""
+        text = super().spelled(type_)
+        return JSON_IS if text == "JSON" else text
+
+    def drop_index_of(self, connection: sa.Connection, schema: str | None, table: str, name: str) -> None:
+        """Drop the index of a foreign key that is gone."""
+        preparer = connection.dialect.identifier_preparer
+        place = preparer.quote(table) if schema is None else f"{preparer.quote(schema)}.{preparer.quote(table)}"
+        index = preparer.truncate_and_render_constraint_name(elements.conv(name))
+        try:
+            connection.exec_driver_sql(f"ALTER TABLE {place} DROP INDEX IF EXISTS {index}")
+        except exc.OperationalError as error:
+            if _code(error) != INDEX_NEEDED:
+                raise
 
 
 def _code(error: BaseException) -> int:

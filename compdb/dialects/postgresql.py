@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, insert
+from sqlalchemy.dialects.postgresql import dialect as postgresql_dialect
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor, ExecutionContext
 from sqlalchemy.sql.compiler import Compiled
 
@@ -128,6 +129,11 @@ class PostgreSQL(Dialect):
         return any(isinstance(t, sa.LargeBinary) for t in types) and all(
             isinstance(t, SAFE) or (isinstance(t, sa.String) and not isinstance(t, sa.Enum)) for t in types
         )
+
+    @classmethod
+    def unconnected(cls) -> sa.Dialect:
+        """Return SQLAlchemy's dialect of PostgreSQL."""
+        return postgresql_dialect()  # type: ignore[no-untyped-call]
 
     # ---------------------------------------------------------------- transactions
 

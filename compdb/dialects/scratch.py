@@ -12,16 +12,13 @@ import sqlalchemy as sa
 
 from compdb.dialects import of
 
-__all__ = ["PREFIXES", "schema", "scratch"]
-
-PREFIXES = {"sqlite": [], "mysql": ["TEMPORARY"], "mariadb": ["TEMPORARY"], "postgresql": ["TEMPORARY"]}
-"""By dialect: the words between CREATE and TABLE."""
+__all__ = ["prefixes", "schema", "scratch"]
 
 
 @contextmanager
 def scratch(engine: sa.Engine) -> Iterator[sa.Connection]:
     """Give a connection whose scratch tables are gone afterwards, if they are dropped or it is rolled back."""
-    if of(engine).name == "sqlite":
+    if of(engine).makes_scratch_apart:
         engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
         try:
             with engine.connect() as connection:
@@ -34,6 +31,11 @@ def scratch(engine: sa.Engine) -> Iterator[sa.Connection]:
             yield connection
         finally:
             transaction.rollback()
+
+
+def prefixes(connection: sa.Connection) -> list[str]:
+    """Return the words between CREATE and TABLE."""
+    return [] if of(connection).makes_scratch_apart else ["TEMPORARY"]
 
 
 def schema(connection: sa.Connection) -> str | None:

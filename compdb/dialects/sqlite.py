@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import DATE, DATETIME, TIME, insert
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.dialects.sqlite.base import SQLiteDDLCompiler
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor, ExecutionContext
@@ -112,6 +113,8 @@ class SQLite(Dialect):
     minimum: ClassVar[tuple[int, ...]] = (3, 35)
     has_comments: ClassVar[bool] = False
     has_schemas: ClassVar[bool] = False
+    casts_anything: ClassVar[bool] = True
+    makes_scratch_apart: ClassVar[bool] = True
     one_writer: ClassVar[bool] = True
     semijoin: ClassVar[Literal["exists", "join"]] = "join"
 
@@ -274,6 +277,11 @@ class SQLite(Dialect):
 
     def create_schemas(self, connection: sa.Connection, names: Collection[str]) -> None:
         """Do nothing: schemas are translated away."""
+
+    @classmethod
+    def unconnected(cls) -> sa.Dialect:
+        """Return SQLAlchemy's dialect of SQLite."""
+        return sqlite_dialect()
 
     def classify(self, error: BaseException) -> Diagnosis:
         """Read the error code, and the names in the message."""

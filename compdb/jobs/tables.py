@@ -236,9 +236,8 @@ def _workers() -> list[sa.Column[Any]]:
 
 
 def _runs() -> list[sa.Column[Any]]:
-    number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     return [
-        sa.Column("run_id", number, primary_key=True, autoincrement=True),
+        sa.Column("run_id", types.portable(sa.BigInteger()), primary_key=True, autoincrement=True),
         sa.Column("table_name", _text(255), nullable=False),
         sa.Column("key", _long_text(), nullable=False, comment="as JSON"),
         sa.Column("started_time", _time(), nullable=False, comment="UTC, on the clock of the database"),

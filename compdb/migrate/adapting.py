@@ -1,28 +1,24 @@
 """Adapting: what operations do besides what alembic makes of them, so that one revision serves every database.
 
 Where there are no schemas, their names are taken out; where there are no comments, notes are taken of them; every table has the options
-that tell keys apart as Python does; values change their types as on servers; and no index stays behind that MariaDB made for a foreign key.
+that tell keys apart as Python does; values change their types as on servers; and no index stays behind that a server made for a foreign key.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import BatchOperations, MigrateOperation, Operations, ops
-from sqlalchemy import exc
-from sqlalchemy.sql import elements
 
 from compdb import dialects, notes
 from compdb.migrate.casting import cast, refuse_values
 from compdb.migrate.operations import Inherit
 
 __all__ = ["adapt"]
-
-NEEDED = 1553
-"""MariaDB: another foreign key uses this index."""
 
 
 def adapt(op: Operations) -> None:
@@ -36,8 +32,8 @@ def adapt(op: Operations) -> None:
             _wrap(batch, op.get_bind())
             yield batch
 
-    if dialects.of(op.get_bind()).name == "sqlite":
-        op.impl.cast_for_batch_migrate = cast  # type: ignore[method-assign, union-attr]
+    if dialects.of(op.get_bind()).casts_anything:
+        op.impl.cast_for_batch_migrate = functools.partial(cast, op.get_bind().dialect)  # type: ignore[method-assign, union-attr]
     _wrap(op, op.get_bind())
     op.batch_alter_table = batch_alter_table  # type: ignore[assignment]
 
@@ -52,15 +48,15 @@ def _wrap(op: Any, connection: sa.Connection) -> None:
         if isinstance(operation, ops.CreateTableOp):
             for name, value in dialects.TABLE_OPTIONS.items():
                 operation.kw.setdefault(name, value)
-        if isinstance(operation, ops.AlterColumnOp) and ours.name == "sqlite":
+        if isinstance(operation, ops.AlterColumnOp) and ours.casts_anything:
             refuse_values(operation, connection)
-        if isinstance(operation, ops.AlterColumnOp) and ours.name not in ("mysql", "mariadb"):
+        if isinstance(operation, ops.AlterColumnOp) and not ours.restates_columns:
             operation.kw.pop("existing_autoincrement", None)
         done = plain(operation) if ours.has_comments or not _only_comments(operation) else None
         if not ours.has_comments:
             _note(operation, connection)
-        if ours.name in ("mysql", "mariadb") and isinstance(operation, ops.DropConstraintOp):
-            _drop_index_of(operation, connection)
+        if isinstance(operation, ops.DropConstraintOp) and operation.constraint_type == "foreignkey":
+            ours.drop_index_of(connection, operation.schema, operation.table_name, str(operation.constraint_name))
         return done
 
     op.invoke = invoke
@@ -132,26 +128,3 @@ def _note(operation: Any, connection: sa.Connection) -> None:
             notes.note(connection, name, comment if isinstance(comment, str) else None)
         if operation.modify_name is not None:
             notes.rename(connection, name, f"{operation.table_name}.{operation.modify_name}")
-
-
-# ---------------------------------------------------------------- indexes
-
-
-def _drop_index_of(operation: ops.DropConstraintOp, connection: sa.Connection) -> None:
-    """Drop the index that the server had made for a foreign key, unless another one uses it."""
-    if operation.constraint_type != "foreignkey" or dialects.of(connection).name != "mariadb":
-        return
-    quote = connection.dialect.identifier_preparer.quote
-    table = (
-        quote(operation.table_name)
-        if operation.schema is None
-        else f"{quote(operation.schema)}.{quote(operation.table_name)}"
-    )
-    name = connection.dialect.identifier_preparer.truncate_and_render_constraint_name(
-        elements.conv(str(operation.constraint_name))
-    )
-    try:
-        connection.exec_driver_sql(f"ALTER TABLE {table} DROP INDEX IF EXISTS {name}")
-    except exc.OperationalError as error:
-        if getattr(error.orig, "args", (0,))[0] != NEEDED:
-            raise

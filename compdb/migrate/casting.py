@@ -14,7 +14,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import ops
-from sqlalchemy.dialects import sqlite
 
 from compdb.errors import MigrationError, shorten
 from compdb.schema import family
@@ -23,7 +22,6 @@ __all__ = ["cast", "refuse_values"]
 
 Type = sa.types.TypeEngine[Any]
 
-_SQLITE: sa.Dialect = sqlite.dialect()
 NUMBERS = ("whole number", "floating point number", "decimal number")
 READERS: dict[str, Callable[[str], Any]] = {
     "whole number": int,
@@ -38,9 +36,9 @@ READERS: dict[str, Callable[[str], Any]] = {
 """What is text must be readable as this to become it."""
 
 
-def cast(existing: sa.Column[Any], transfer: dict[str, Any], new_type: Type) -> None:
+def cast(dialect: sa.Dialect, existing: sa.Column[Any], transfer: dict[str, Any], new_type: Type) -> None:
     """Say how values are copied into a column of another type; in the place of alembic's own `cast_for_batch_migrate`."""
-    old, new = kind(existing.type, _SQLITE), kind(new_type, _SQLITE)
+    old, new = kind(existing.type, dialect), kind(new_type, dialect)
     value = transfer["expr"]
     if (old, new) == ("date", "date with time"):
         transfer["expr"] = sa.type_coerce(value, sa.Text()) + " 00:00:00.000000"

@@ -13,9 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import exc
 
-from compdb import types
+from compdb import dialects, types
 from compdb.schema import Check, Column, Table
 from compdb.schema.compare import same_default, same_type
 from compdb.schema.literals import texts
@@ -38,16 +37,6 @@ KINDS: tuple[Type, ...] = (
     sa.LargeBinary(),
     sa.Text(),
 )
-SPELLINGS = (
-    (re.compile(r"\bBOOL\b"), "TINYINT(1)"),
-    (re.compile(r"\b((?:SMALL|MEDIUM|BIG)?INT(?:EGER)?)\(\d+\)"), r"\1"),
-    (re.compile(r"\bINTEGER\b"), "INT"),
-    (re.compile(r"\bNUMERIC\b"), "DECIMAL"),
-    (re.compile(r"\bDOUBLE PRECISION\b"), "DOUBLE"),
-)
-"""What servers call by two names, and the name to compare by."""
-
-MARIADB_JSON = "LONGTEXT CHARACTER SET UTF8MB4 COLLATE UTF8MB4_BIN"
 NUMBER = re.compile(r"-?\b\d+\b")
 NAMED = re.compile(r"""[`"(\s]?(\w+)[`"]?\s+is\s+null""", re.IGNORECASE)
 
@@ -67,8 +56,9 @@ def _column(there: Column, ours: Column | None, dialect: sa.Dialect) -> Column:
 
 
 def _portable(type_: Type, dialect: sa.Dialect) -> Type:
-    wanted = _spelled(type_, dialect)
-    return next((kind for kind in _candidates(type_) if _spelled(kind, dialect) == wanted), type_)
+    spelled = dialects.of(dialect).spelled
+    wanted = spelled(type_)
+    return next((kind for kind in _candidates(type_) if spelled(kind) == wanted), type_)
 
 
 def _candidates(type_: Type) -> Iterator[Type]:
@@ -81,18 +71,6 @@ def _candidates(type_: Type) -> Iterator[Type]:
     if length is not None and isinstance(type_, (sa.BINARY, sa.VARBINARY)):
         yield types.portable(sa.VARBINARY(length))
         yield types.portable(sa.BINARY(length))
-
-
-def _spelled(type_: Type, dialect: sa.Dialect) -> str:
-    try:
-        text = type_.compile(dialect).upper()
-    except exc.CompileError:
-        return ""
-    if text == "JSON" and dialect.name == "mariadb":
-        return MARIADB_JSON
-    for pattern, name in SPELLINGS:
-        text = pattern.sub(name, text)
-    return text
 
 
 def _check(there: Check, ours: Check | None, table: Table, dialect: sa.Dialect) -> Check:

@@ -15,7 +15,6 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.autogenerate.render import _repr_type as render_type  # there is no public way to it
 from alembic.operations import ops
 from sqlalchemy import exc
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.sql import elements, functions, operators
 from sqlalchemy.util import immutabledict
 
@@ -36,9 +35,7 @@ __all__ = ["render_item"]
 
 Type = sa.types.TypeEngine[Any]
 
-_MARIADB = mysql.dialect(is_mariadb=True)
-_MARIADB.name = "mariadb"
-_EVERYWHERE: tuple[sa.Dialect, ...] = (sqlite.dialect(), mysql.dialect(), _MARIADB, postgresql.dialect())  # type: ignore[no-untyped-call]
+_EVERYWHERE = tuple(database.unconnected() for database in dialects.FAMILY.values())
 
 
 def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:

@@ -83,7 +83,7 @@ def align(there: Table, ours: Table, dialect: sa.Dialect) -> Table:
     constraint, an item is what the class says; what the class leaves unnamed is known by its columns.
     """
     uniques, indexes = dict(there.uniques), dict(there.indexes)
-    if dialects.of(dialect).name in ("mysql", "mariadb"):
+    if dialects.of(dialect).unique_is_index:
         for name in [stored_name(n, dialect) for n in ours.indexes]:
             if name in uniques:
                 indexes[name] = Index(name, uniques.pop(name).columns, unique=True)
@@ -171,6 +171,7 @@ class _Teller:
                 yield Difference("column", self.label, words, fits=False)
 
     def type(self, old: Column, new: Column) -> Iterator[Difference]:
+        """Yield in what the types of two columns differ: in what they hold, in a collation, or in words only."""
         kinds = family(old.type, self.dialect), family(new.type, self.dialect)
         if kinds[0] != kinds[1]:
             words = f"column {new.name!r} is {old.spelled or old.type} in the database, which is no {kinds[1]}"
@@ -181,6 +182,7 @@ class _Teller:
             yield Difference(kind, self.label, f"column {new.name!r} is {a} in the database, {b} in the class")
 
     def key(self, there: Table, ours: Table) -> Iterator[Difference]:
+        """Yield that the primary key has other columns."""
         if set(there.key) != set(ours.key):
             words = f"its key is ({', '.join(there.key)}) in the database, ({', '.join(ours.key)}) in the class"
             yield Difference("key", self.label, words, fits=False)
@@ -188,6 +190,7 @@ class _Teller:
     def items(
         self, kind: str, there: Mapping[str, Item], ours: Mapping[str, Item], words: Callable[[Any], str]
     ) -> Iterator[Difference]:
+        """Yield what differs between foreign keys, uniques, indexes or checks of one name, and what only one side has."""
         for name in [*ours, *(n for n in there if n not in ours)]:
             old, new = there.get(name), ours.get(name)
             if old is not None and new is not None:
@@ -202,6 +205,7 @@ class _Teller:
                 )
 
     def comments(self, there: Table, ours: Table) -> Iterator[Difference]:
+        """Yield in what the tier, the comment and those of the columns differ."""
         if ours.tier is not None and there.tier != ours.tier:
             yield Difference("tier", self.label, f"its tier is {there.tier} in the database, {ours.tier} in the class")
         elif there.comment != ours.comment:

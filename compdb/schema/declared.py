@@ -19,7 +19,7 @@ from sqlalchemy.sql.elements import conv
 
 from compdb import dag, dialects, types
 from compdb.database import Database
-from compdb.dialects.scratch import PREFIXES, schema, scratch
+from compdb.dialects.scratch import prefixes, schema, scratch
 from compdb.schema.state import Check, Column, ForeignKey, Index, Place, Table, Unique
 
 __all__ = ["declared", "homes", "stored_name"]
@@ -68,7 +68,6 @@ def _declared(table: sa.Table, database: Database) -> Table:
             unnamed |= set() if constraint.name else {item.name}
     indexes = (_index(index, dialect) for index in table.indexes)
     options = {n: v for n, v in table.dialect_kwargs.items() if dialects.TABLE_OPTIONS.get(n) != v}
-    ours = dialects.of(dialect)
     return Table(
         place=_place(table.schema, table.name, dialect),
         label=dag.label(table),
@@ -78,7 +77,7 @@ def _declared(table: sa.Table, database: Database) -> Table:
         key=tuple(c.name for c in table.primary_key),
         key_name=_name(table.primary_key, f"pk_{table.name}"),
         indexes={index.name: index for index in indexes},
-        collation=table.dialect_kwargs.get(f"{ours.name}_collate"),
+        collation=dialects.of(dialect).collation(table.dialect_kwargs),
         options=options,
         unnamed=frozenset(unnamed),
         **found,
@@ -149,8 +148,7 @@ def stored_name(name: str, dialect: sa.Dialect) -> str:
 def deletion(action: str | None, dialect: sa.Dialect) -> str | None:
     """Return what becomes of children, None where the database refuses to orphan them."""
     action = (action or "").upper() or None
-    refused = {"NO ACTION", "RESTRICT"} if dialects.of(dialect).name in ("mysql", "mariadb") else {"NO ACTION"}
-    return None if action in refused else action
+    return None if action in dialects.of(dialect).refusals else action
 
 
 def _place(schema: str | None, name: str, dialect: sa.Dialect) -> Place:
@@ -165,7 +163,7 @@ def _place(schema: str | None, name: str, dialect: sa.Dialect) -> Place:
 def _spell(tables: Sequence[sa.Table], plain: Sequence[Table], database: Database) -> Iterable[Table]:
     if not tables:
         return []
-    if database.one_connection and dialects.of(database.engine).name != "sqlite":
+    if database.one_connection and not database.dialect.makes_scratch_apart:
         return plain
     try:
         with scratch(database.engine) as connection:
@@ -175,10 +173,9 @@ def _spell(tables: Sequence[sa.Table], plain: Sequence[Table], database: Databas
 
 
 def _told(connection: sa.Connection, tables: Sequence[sa.Table], plain: Sequence[Table]) -> Iterable[Table]:
-    prefixes = PREFIXES.get(dialects.of(connection).name, [])
     metadata = sa.MetaData()
     copies = [
-        _copy(number, table, state, metadata, prefixes) for number, (table, state) in enumerate(zip(tables, plain))
+        _copy(number, table, state, metadata, connection) for number, (table, state) in enumerate(zip(tables, plain))
     ]
     for copy in copies:
         copy.create(connection, checkfirst=False)
@@ -211,7 +208,7 @@ def _tell(inspector: sa.Inspector, kind: str, place: str | None, names: list[str
     return {name: told for (_, name), told in found.items()}
 
 
-def _copy(number: int, table: sa.Table, state: Table, metadata: sa.MetaData, prefixes: list[str]) -> sa.Table:
+def _copy(number: int, table: sa.Table, state: Table, metadata: sa.MetaData, connection: sa.Connection) -> sa.Table:
     columns = [
         sa.Column(
             c.name,
@@ -225,5 +222,6 @@ def _copy(number: int, table: sa.Table, state: Table, metadata: sa.MetaData, pre
         for c in state.columns.values()
     ]
     checks = [sa.CheckConstraint(c.made, name=f"c{i}", _autoattach=False) for i, c in enumerate(state.checks.values())]
-    options = {n: v for n, v in table.dialect_kwargs.items() if n.partition("_")[0] in ("mysql", "mariadb")}
-    return sa.Table(f"compdb_scratch_{number}", metadata, *columns, *checks, prefixes=prefixes, **options)
+    options = dialects.of(connection).scratch_options(table)
+    name = f"compdb_scratch_{number}"
+    return sa.Table(name, metadata, *columns, *checks, prefixes=prefixes(connection), **options)

@@ -62,6 +62,7 @@ class _Reading:
         self.schema, self.names, self.whole = schema, tables, whole
 
     def tables(self, notes: dict[str, str]) -> dict[Place, Table]:
+        """Return each table by its place; `notes` has the comments where the database keeps none."""
         columns, keys = self._all("columns"), self._all("pk_constraint")
         rest: dict[str, Any] = {}
         if self.whole:
@@ -87,10 +88,7 @@ class _Reading:
             Unique(u["name"] or f"uq_{'_'.join(u['column_names'])}", tuple(u["column_names"]))
             for u in rest.get("unique_constraints", {}).get(name) or []
         ]
-        if dialects.of(self.dialect).name in (
-            "mysql",
-            "mariadb",
-        ):  # a unique index is a unique constraint there: go by the name
+        if dialects.of(self.dialect).unique_is_index:  # go by the name
             uniques = [u for u in uniques if u.name.startswith("uq_")]
         checks = [
             Check(c["name"] or f"ck_{c['sqltext']}", str(c["sqltext"]), str(c["sqltext"]))
@@ -111,7 +109,7 @@ class _Reading:
                 i.name: i for i in self._indexes(name, rest.get("indexes", {}).get(name) or [], uniques, foreign_keys)
             },
             checks={c.name: c for c in checks},
-            collation=options.get(f"{dialects.of(self.dialect).name}_collate"),
+            collation=dialects.of(self.dialect).collation(options),
         )
 
     def _column(self, told: Any, note: str | None) -> Column:
@@ -159,8 +157,8 @@ class _Reading:
             yield Index(index["name"], columns, bool(index["unique"]))
 
     def _serves(self, name: str, columns: tuple[str, ...] | None, foreign_keys: list[ForeignKey]) -> bool:
-        """Tell whether an index was made by MySQL or MariaDB for a foreign key, after which it is named."""
-        if columns is None or dialects.of(self.dialect).name not in ("mysql", "mariadb"):
+        """Tell whether an index was made by the server for a foreign key, after which it is named."""
+        if columns is None or not dialects.of(self.dialect).makes_indexes_for_foreign_keys:
             return False
         named = name.startswith("fk_") or any(f.name == name for f in foreign_keys)
         return named and any(columns[: len(f.columns)] == f.columns for f in foreign_keys)

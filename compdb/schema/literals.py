@@ -12,7 +12,7 @@ __all__ = ["only_text", "texts"]
 
 QUOTED = re.compile(r"'((?:[^']|'')*)'", re.DOTALL)
 ESCAPED = re.compile(r"'((?:[^'\\]|''|\\.)*)'", re.DOTALL)
-"""MySQL and MariaDB take a backslash for an escape."""
+"""Where a backslash is an escape."""
 
 CAST = re.compile(r"(::[\w ]+(\(\d+\))?)?")
 SIGNS = {"0": "\0", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "b": "\b"}
@@ -41,7 +41,7 @@ def _pattern(dialect: sa.Dialect) -> re.Pattern[str]:
 
 
 def _escapes(dialect: sa.Dialect) -> bool:
-    return dialects.of(dialect).name in ("mysql", "mariadb")
+    return dialects.of(dialect).backslash_escapes
 
 
 def _plain(quoted: str, dialect: sa.Dialect) -> str:

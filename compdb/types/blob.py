@@ -37,11 +37,13 @@ class _Comparator(sa.types.TypeDecorator.Comparator[Any]):
     """Allows IS NULL and IS NOT NULL, and nothing else."""
 
     def operate(self, op: Any, *other: Any, **kwargs: Any) -> Any:
+        """Return the comparison with NULL; refuse any other."""
         if op in _ALLOWED and all(o is None or isinstance(o, sa.Null) for o in other):
             return super().operate(op, *other, **kwargs)
         raise RestrictionError(_NOT_COMPARED)
 
     def reverse_operate(self, op: Any, other: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: a Blob stands to the left of IS NULL alone."""
         raise RestrictionError(_NOT_COMPARED)
 
 

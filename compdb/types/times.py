@@ -78,6 +78,7 @@ class _Arithmetic(sa.types.TypeDecorator.Comparator[dt.timedelta]):
     """Sums, multiples and fractions of durations are durations; one divided by another is a number."""
 
     def operate(self, op: Any, *other: Any, **kwargs: Any) -> Any:
+        """Return the expression, a number where it is a ratio."""
         result = super().operate(op, *other, **kwargs)
         ratio = op is operator.truediv and isinstance(result.right.type, Duration)
         return sa.type_coerce(result, sa.Double()) if ratio else result

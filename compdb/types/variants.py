@@ -12,6 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from compdb import dialects
+
 __all__ = ["is_generic", "vary"]
 
 Type = sa.types.TypeEngine[Any]
@@ -30,11 +32,12 @@ def vary(type_: Type, *, instead_of: Type | None = None, **ours: Type) -> Type:
     instead_of : TypeEngine, optional
         The type that `type_` replaces; its variants are carried over.
     **ours : TypeEngine
-        Variant per dialect; `mysql` holds for MariaDB too.
+        Variant per dialect; one holds for the databases like it too (`dialects.LIKE`).
     """
     wanted = {**ours, **(type_ if instead_of is None else instead_of)._variant_mapping}
-    if "mysql" in wanted:
-        wanted.setdefault("mariadb", wanted["mysql"])
+    for name, other in dialects.LIKE.items():
+        if other in wanted:
+            wanted.setdefault(name, wanted[other])
     present = type_._variant_mapping
     for name, variant in wanted.items():
         if name not in present:
