@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from compdb import dag
 from compdb.algebra import to_relation
-from compdb.database import database_of
+from compdb.database import Database, database_of
 from compdb.errors import PopulateError, nearest
 from compdb.executors.interrupts import interruptible
 from compdb.executors.starting import is_starting
@@ -52,65 +52,85 @@ def populate(
     limit, max_calls = _whole("limit", limit, "how many keys"), _whole("max_calls", max_calls, "how many keys")
     processes = _whole("processes", processes, "how many there are")
     priority = _whole("priority", priority, "how urgent a job is, the least first", least=None)
-    if is_starting():
-        raise PopulateError(
-            "this is a worker process reading the script that started it; put what the script runs under"
-            ' `if __name__ == "__main__":`, so that workers do not run it again'
-        )
-    table: sa.Table = cls.__table__
-    database = database_of(table)
-    if database.in_transaction():
-        raise PopulateError(
-            f"{dag.label(table)}.populate() inside a transaction or a make: it commits as it goes; call it outside"
-        )
-    pending = Pending(cls, restrictions)
-    stop, options = not suppress_errors, make_kwargs or {}
+    database, pending = _database(cls), Pending(cls, restrictions)
+    stop, here = not suppress_errors, processes == 1 and executor is None
     with ExitStack() as during:
         during.enter_context(interruptible())
         advance = during.enter_context(
-            showing(display_progress, dag.label(table), lambda: _total(pending, limit, max_calls))
+            showing(display_progress, pending.label, lambda: _total(pending, limit, max_calls))
         )
         keys: Iterator[dict[str, Any]] = _keys(pending, order, limit, max_calls)
-        worker, wanted, here = None, _always, processes == 1 and executor is None
-        more: dict[str, Any] = {}
         if reserve_jobs:
             queue = queue_of(pending, database)
             worker = during.enter_context(Worker(database, queue, cls.__catalog__.settings.lease))
-            most = [n for n in (limit, max_calls) if n is not None]
-            keys = feed = Feed(
-                cls,
-                worker,
-                restrictions,
-                order=order,
-                limit=min(most, default=None),
-                priority=priority,
-                renew=refresh is not False,
-                in_order=here,
-            )
-            wanted, more = feed.wanted, {"stopping": draining, "take_back": feed.take_back}
+            most = min((n for n in (limit, max_calls) if n is not None), default=None)
+            more: dict[str, Any] = {"order": order, "limit": most, "priority": priority, "renew": refresh is not False}
+            keys = Feed(cls, worker, restrictions, in_order=here, **more)
             if refresh:
                 renew(cls, queue, restrictions)
-            advance = _both(advance, feed)
         if here:
-            who = worker.id if worker is not None else None
-            outcome = run_keys(
-                cls, pending.names, keys, options, stop=stop, advance=advance, wanted=wanted, worker_id=who
-            )
+            outcome = _one_by_one(cls, pending.names, keys, make_kwargs or {}, stop, advance)
         else:
-            from compdb.populate.parallel import elsewhere, task_for  # noqa: PLC0415 - multiprocessing, which nothing else needs
-
-            ledger = Ledger(cls, database, worker.id if worker is not None else None)
-            task = task_for(cls, database, pending.names, options, stop=stop, worker_id=ledger.worker_id)
-            results = elsewhere(cls, task, keys, processes, executor, ledger.fail, **more)
-            outcome = _gather(dag.label(table), results, stop, advance)
+            outcome = _elsewhere(cls, pending.names, keys, make_kwargs or {}, stop, advance, processes, executor)
     if outcome.errors and stop:
         raise outcome.errors[0][1]
     errors = [(k, e if return_exception_objects else told(e)) for k, e in outcome.errors]
     return {"success_count": outcome.success, "error_list": errors}
 
 
-def _always(key: dict[str, Any]) -> bool:
-    return True
+def _database(cls: type[Any]) -> Database:
+    """Return the database of a table; refuse to populate in a script that a worker reads again, and inside a transaction."""
+    if is_starting():
+        raise PopulateError(
+            "this is a worker process reading the script that started it; put what the script runs under"
+            ' `if __name__ == "__main__":`, so that workers do not run it again'
+        )
+    database = database_of(cls.__table__)
+    if database.in_transaction():
+        raise PopulateError(
+            f"{dag.label(cls.__table__)}.populate() inside a transaction or a make: it commits as it goes; call it outside"
+        )
+    return database
+
+
+def _one_by_one(
+    cls: type[Any],
+    names: tuple[str, ...],
+    keys: Iterator[dict[str, Any]],
+    options: dict[str, Any],
+    stop: bool,
+    advance: Callable[[int, int], None],
+) -> Outcome:
+    """Make the keys in this process; of those that are reserved, the ones that are still wanted when their turn comes."""
+    if not isinstance(keys, Feed):
+        return run_keys(cls, names, keys, options, stop=stop, advance=advance)
+    advance, who = _both(advance, keys), keys.worker.id
+    return run_keys(cls, names, keys, options, stop=stop, advance=advance, wanted=keys.wanted, worker_id=who)
+
+
+def _elsewhere(
+    cls: type[Any],
+    names: tuple[str, ...],
+    keys: Iterator[dict[str, Any]],
+    options: dict[str, Any],
+    stop: bool,
+    advance: Callable[[int, int], None],
+    processes: int | None,
+    executor: Any,
+) -> Outcome:
+    """Make the keys in worker processes, or by an executor; what is reserved and does not begin is given back."""
+    from compdb.populate.parallel import elsewhere, task_for  # noqa: PLC0415 - multiprocessing, which nothing else needs
+
+    who: str | None = None
+    more: dict[str, Any] = {}
+    if isinstance(keys, Feed):
+        advance, who = _both(advance, keys), keys.worker.id
+        more = {"stopping": draining, "take_back": keys.take_back}
+    database = database_of(cls.__table__)
+    ledger = Ledger(cls, database, who)
+    task = task_for(cls, database, names, options, stop=stop, worker_id=ledger.worker_id)
+    results = elsewhere(cls, task, keys, processes, executor, ledger.fail, **more)
+    return _gather(dag.label(cls.__table__), results, stop, advance)
 
 
 def _both(advance: Callable[[int, int], None], feed: Feed) -> Callable[[int, int], None]:
