@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import datetime as dt
 import enum
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -430,6 +432,25 @@ def test_a_database_that_is_too_old_is_refused(lab: Database, monkeypatch: pytes
     monkeypatch.setattr(type(lab.dialect), "minimum", (999,))
     with pytest.raises(errors.ConnectionFailed, match=r"needs .* 999 or newer"), lab.connect() as connection:
         lab.dialect.learn(connection)
+
+
+def test_nothing_else_asks_for_the_name_of_a_database() -> None:
+    package = Path(dialects.__file__).parents[1]
+    addresses = {("fetch/fast.py", "postgresql"), ("fetch/fast.py", "mysql")}  # as the readers of others want them
+    found = {
+        (path.relative_to(package).as_posix(), node.value)
+        for path in package.rglob("*.py")
+        if path.relative_to(package).parts[0] != "dialects"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in {*dialects.FAMILY, *dialects.OTHER_NAMES}
+    }
+    assert found == addresses
+
+
+def test_the_dialect_without_an_engine_is_known_for_what_it_is() -> None:
+    for name, ours in dialects.FAMILY.items():
+        dialect = ours.unconnected()
+        assert (dialect.name, type(dialects.of(dialect))) == (name, ours)
 
 
 def test_every_database_keeps_its_table_options_to_itself() -> None:
