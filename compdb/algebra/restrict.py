@@ -45,12 +45,13 @@ def restrict(relation: Relation[Any], node: cond.Node) -> Relation[Any]:
             if any(value is NOTHING for value in bound.values()):
                 return replace(relation, where=(sa.false(),))
             return replace(relation, equal={**relation.equal, **bound})
+    few = relation.few
     relation, ready = _scope(relation, node)
     condition = _compile(relation, node, ready)
     if isinstance(node, cond.Inverse) and isinstance(node.node, cond.Matching):
         condition = replace(condition, clause=_lack(relation, node.node.relation) or condition.clause)
     if isinstance(node, cond.Matching):
-        condition = replace(condition, clause=_match(relation, node.relation, condition.clause))
+        condition = replace(condition, clause=_match(relation, node.relation, condition.clause, few))
     others = (leaf.relation.tables for leaf in _leaves(node) if isinstance(leaf, cond.Matching))
     return replace(
         relation,
@@ -255,14 +256,14 @@ def _lack(relation: Relation[Any], other: Relation[Any]) -> Lack | None:
     return Lack(sa.not_(_exists(relation, other)), inner.source, on, pairs[0][0].is_(None), repeated)
 
 
-def _match(relation: Relation[Any], other: Relation[Any], present: sa.ColumnElement[bool]) -> Any:
+def _match(relation: Relation[Any], other: Relation[Any], present: sa.ColumnElement[bool], few: bool) -> Any:
     """Return the condition that some row of `other` matches, in all its forms where it has others than EXISTS."""
     inner = other.apart(relation.tables)
     between, pairs = _pairs(relation, inner)
     if between is not None or not pairs:
         return present
     names, _ = common(relation.heading, inner.heading)
-    return Match(present, inner, pairs, determines(relation.heading, inner.heading, names))
+    return Match(present, inner, pairs, determines(relation.heading, inner.heading, names), few)
 
 
 def _pairs(relation: Relation[Any], inner: Relation[Any]) -> tuple[sa.FromClause | None, list[tuple[Any, Any]]]:

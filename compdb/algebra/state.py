@@ -62,12 +62,15 @@ class Match:
         Columns of the other relation, and those that they must be equal to.
     single : bool
         Whether at most one row of it matches.
+    few : bool
+        Whether it is asked of few rows: each is looked up then.
     """
 
     present: sa.ColumnElement[Any]
     other: State
     pairs: Sequence[tuple[sa.ColumnElement[Any], sa.ColumnElement[Any]]]
     single: bool
+    few: bool = False
 
     def joined(self, source: sa.FromClause) -> sa.FromClause:
         """Return a FROM joined with what matches: for a database that would go through it row by row to look for EXISTS."""
@@ -144,6 +147,11 @@ class State:
         return self.heading.primary_key
 
     @property
+    def few(self) -> bool:
+        """Whether part of its key is given, so that it has few rows."""
+        return any(name in self.primary_key for name in self.equal)
+
+    @property
     def written(self) -> str:
         """The relation as it was written: `Session & {'subject_id': 'M001'}`."""
         return written(self.history)
@@ -214,15 +222,15 @@ class State:
         dialect = self._dialect() if forms else None
         joins = dialect is not None and dialect.semijoin == "join"
         remembers = dialect is not None and dialect.remembers_subqueries
-        few = self.verbatim and any(name in self.primary_key for name in self.equal)  # rows, whose key is given
         for c in sorted(restrictions, key=lambda c: isinstance(c, Lack)):
             if isinstance(c, Lack) and not self.verbatim and not (remembers and c.repeated):  # text must see one table only
                 source = source.outerjoin(c.source, c.on)
                 conditions.append(c.missing)
-            elif isinstance(c, Match) and joins and not self.verbatim:
-                source = c.joined(source)
-            elif isinstance(c, Match) and joins and not few:
-                conditions.append(c.listed())
+            elif isinstance(c, Match) and joins and not (c.few or self.few):
+                if self.verbatim:
+                    conditions.append(c.listed())
+                else:
+                    source = c.joined(source)
             else:
                 conditions.append(_anywhere(c))
         query = sa.select(*columns).select_from(source)
