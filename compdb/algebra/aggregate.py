@@ -58,14 +58,14 @@ def aggregate(
     rows = join(right, project(left, tuple(extra), {}).settled()) if extra else right
     pool = scope(rows.joinable(), list(computed.values()))
     groups, values, text = _groups(pool, [*by, *extra], computed)
-    on = sa.and_(sa.true(), *(mine.heading[n].column == groups.c[f"g{i}"] for i, n in enumerate(by)))
-    told, empty = over_nothing(rows, right, mine, computed, extra) if keep_all and by else ({}, None)
+    on = sa.and_(sa.true(), *(mine.heading[n].column == groups.c[f"compdb_g{i}"] for i, n in enumerate(by)))
+    told, empty = over_nothing(rows, right, mine, computed, names, extra) if keep_all and by else ({}, None)
     source = mine.source if empty is None else mine.source.join(empty, sa.true())
     attributes = []
     for i, value in enumerate(values):
-        column: sa.ColumnElement[Any] = groups.c[f"v{i}"]
+        column: sa.ColumnElement[Any] = groups.c[f"compdb_v{i}"]
         if value.name in told:
-            column = sa.case((groups.c.g0.is_(None), told[value.name]), else_=column)
+            column = sa.case((groups.c.compdb_g0.is_(None), told[value.name]), else_=column)
         attributes.append(replace(value, column=column, computed=True))
     some = () if keep_all or by else (right.select().exists(),)  # a group of everything is there even if it is empty
     return replace(
@@ -125,8 +125,8 @@ def _groups(pool: Relation[Any], by: list[str], named: dict[str, Any]) -> tuple[
     """Group `pool` and compute; the names of the groups and values cannot be mistaken for attributes."""
     values, text = computed_attributes(pool, named)
     columns = [pool.heading[n].column for n in by]
-    named_columns = [c.label(f"g{i}") for i, c in enumerate(columns)]
-    named_columns += [v.column.label(f"v{i}") for i, v in enumerate(values)]
+    named_columns = [c.label(f"compdb_g{i}") for i, c in enumerate(columns)]
+    named_columns += [v.column.label(f"compdb_v{i}") for i, v in enumerate(values)]
     query = replace(pool, verbatim=pool.verbatim or text).select_rows(*named_columns)
     if columns:
         query = query.group_by(*columns)
@@ -147,9 +147,9 @@ def group(names: tuple[str, ...], right: Relation[Any], named: dict[str, Any]) -
     pool = scope(right.joinable(), list(named.values()))
     groups, values, text = _groups(pool, list(names), named)
     keys = [
-        replace(moved_to(pool.heading, n, names), column=groups.c[f"g{i}"]) for i, n in enumerate(names)
+        replace(moved_to(pool.heading, n, names), column=groups.c[f"compdb_g{i}"]) for i, n in enumerate(names)
     ]
-    attributes = [replace(v, column=groups.c[f"v{i}"], computed=False) for i, v in enumerate(values)]
+    attributes = [replace(v, column=groups.c[f"compdb_v{i}"], computed=False) for i, v in enumerate(values)]
     return replace(
         pool,
         source=groups,

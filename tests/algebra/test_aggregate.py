@@ -305,6 +305,45 @@ def test_row_without_any_gets_its_own_values(lab):
             assert [r["v"] for r in found] == pytest.approx([r[name] for r in own], nan_ok=True), (str(left), value)
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("count(nullif(abs(quality), 2))", [2, 1, 0, 3]),
+        ("count(coalesce(nullif(abs(round(quality * (1 + (1)))), 99), 2)) + coalesce(quality, 0)", [2.9, 1.4, 0, 3.7]),
+        ("coalesce(max(coalesce(nullif(rt, 0), 1)), quality)", [0.5, 1, None, 0.6]),
+        ("count(case when note = 'a)b' or quality > 0 then 1 end) + length(coalesce(note, '%:x'))", [7, 4, 3, 7]),
+        ("length(coalesce(note, 'max(rt) is ''0''')) * count(rt)", [10, 0, 0, 12]),
+        ("COUNT( DISTINCT trial_idx ) + Coalesce(quality, 0)", [2.9, 1.4, 0, 3.7]),
+    ],
+)
+def test_every_row_is_kept_whatever_stands_in_an_aggregate(lab, value, expected):
+    for more in ({}, {"m": "max(rt) - quality", "k": "count(nullif(abs(session_idx), 99))"}):
+        found = lab.Session.aggr(lab.Trial, v=value, **more).to_dicts(order_by="KEY")
+        assert [r["v"] and float(r["v"]) for r in found] == pytest.approx(expected)
+        assert not more or [r["k"] for r in found] == [2, 1, 0, 3]
+
+
+def test_aggregates_that_not_every_database_has(lab):
+    """What is not known as an aggregate would aggregate the left side: of its rows, one was left."""
+    f, c = sa.func, lab.session.c
+    if lab.database.dialect.name == "sqlite":
+        values = {"total(quality)": [1.8, 0.4, 0, 2.1], f.total(c.quality): [1.8, 0.4, 0, 2.1]}
+        values["max(count(*), coalesce(quality, 0))"] = values[f.max(f.count(), f.coalesce(c.quality, 0))] = [2, 1, 0, 3]
+        values["max(quality, 0.5)"] = values[f.max(c.quality, 0.5)] = [0.9, 0.5, None, 0.7]
+    else:
+        values = {"stddev_pop(quality)": [0, 0, None, 0], f.stddev_pop(c.quality): [0, 0, None, 0]}
+        values["var_pop(trial_idx) - var_pop(trial_idx) + quality"] = [0.9, 0.4, None, 0.7]
+    for value, expected in values.items():
+        found = lab.Session.aggr(lab.Trial, v=value).to_dicts(order_by="KEY")
+        assert [r["v"] and float(r["v"]) for r in found] == pytest.approx(expected), str(value)
+
+
+def test_attributes_may_have_any_name_beside_aggregates(lab):
+    for name in ("g0", "v0", "nothing_0", "count", "total"):
+        found = lab.Session.proj(**{name: "quality"}).aggr(lab.Trial, n=f"count(*) + coalesce({name}, 0)")
+        assert [r["n"] for r in found.to_dicts(order_by="KEY")] == pytest.approx([2.9, 1.4, 0, 3.7])
+
+
 def test_attribute_of_the_left_side_inside_and_beside_an_aggregate(lab):
     for left in (lab.Subject, lab.Subject & "species <> 'cow'", lab.Subject.proj(..., x="1")):
         for value in (
