@@ -92,6 +92,14 @@ def _feed(state: Digest, value: Any, copy: bool) -> None:
         for name, item in value.items():
             _feed(state, name, copy)
             _feed(state, item, copy)
+    elif isinstance(value, np.ma.MaskedArray):
+        state.update(b"masked:")
+        _feed(state, value.data, copy)
+        _feed(state, np.ma.getmaskarray(value), copy)
+    elif isinstance(value, np.ndarray) and value.dtype.names:  # by fields: numpy copies nothing of what lies between them
+        state.update(f"{kind.__name__} {value.dtype.names} {value.shape}:".encode())
+        for name in value.dtype.names:
+            _feed(state, np.asarray(value[name]), copy)
     elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
         state.update(f"{kind.__name__} {value.dtype.str} {value.dtype.descr} {value.shape}:".encode())
         state.take(value, copy=copy)

@@ -106,6 +106,22 @@ def test_megabytes_are_compared_in_milliseconds():
     assert digest((1,)) != digest((1.0,)) != digest(([1.0],))
 
 
+def test_what_lies_between_the_fields_of_records_is_not_compared_and_masks_are():
+    from compdb.populate.digest import digest
+
+    there = np.dtype([("a", "i1"), ("b", "f8")], align=True)
+    for size in (100, 100_000):
+        records = np.frombuffer(np.random.default_rng(size).bytes(size * there.itemsize), dtype=there)
+        assert digest((records,)) == digest((records,), copy=False) == digest((records[::-1].copy()[::-1],))
+        assert digest((records,)) != digest((records[::-1],))
+        values, changed = np.ma.masked_less(np.arange(size), 0), np.ma.masked_less(np.arange(size), 0)
+        assert digest((values,)) == digest((changed,), copy=False)
+        changed[3] = np.ma.masked
+        assert digest((values,)) != digest((changed,), copy=False)
+    crossing = np.zeros(3, np.dtype({"names": ["a", "b"], "formats": ["i4", "i4"], "offsets": [0, 2]}))
+    assert digest((crossing,)) == digest((crossing.copy(),))
+
+
 def test_make_dry_shows_the_rows_and_keeps_nothing(lab):
     def make(self, key):
         self.y = self.src.x
