@@ -82,6 +82,9 @@ WIRE = {
 }
 """Types that are written in binary as psycopg does it, by their name in CREATE TABLE."""
 
+UNBOUNDED: dict[str, sa.types.TypeEngine[Any]] = {"varchar": sa.String(), "numeric": sa.Numeric()}
+"""Types of the values of an array, by the type of the column: a cast to one with a length cuts off, or rounds, what does not fit."""
+
 KEY = re.compile(r"\w+ \((?P<columns>[^)]*)\)=\(")
 QUOTED = re.compile(r'"(?P<name>[^"]+)"')
 
@@ -242,18 +245,26 @@ class PostgreSQL(Dialect):
 
         psycopg reads a statement that it has not seen character by character, which takes longer than to answer it.
         """
-        if self.dialect.driver != "psycopg" or not all(
-            isinstance(column, sa.Column) and self._wire_type(column) for column in columns
-        ):
+        types = [self._wire_type(column) if isinstance(column, sa.Column) else None for column in columns]
+        if self.dialect.driver != "psycopg" or None in types or not keys:
             return super().among(columns, keys)
         arrays = [
-            sa.bindparam(None, list(values), type_=ARRAY(column.type)) for column, values in zip(columns, zip(*keys))
+            self._array(column, UNBOUNDED.get(str(name)), values)
+            for column, name, values in zip(columns, types, zip(*keys))
         ]
         if len(arrays) == 1:
             return columns[0] == sa.any_(arrays[0])
         named = [sa.column(f"k{i}", column.type) for i, column in enumerate(columns)]
         rows = sa.func.unnest(*arrays).table_valued(*named, name="keys").render_derived()
         return sa.tuple_(*columns).in_(sa.select(*rows.c))
+
+    def _array(
+        self, column: Any, unbounded: sa.types.TypeEngine[Any] | None, values: Sequence[Any]
+    ) -> sa.BindParameter[Any]:
+        """Return the values of a column as one parameter, which is cast to the type of the column, without its length."""
+        if unbounded is None:
+            return sa.bindparam(None, list(values), type_=ARRAY(column.type))
+        return sa.bindparam(None, list(self.driver_values(column, values)), type_=ARRAY(unbounded))
 
     def only_inserting(self, connection: sa.Connection) -> None:
         """Have foreign keys looked up by their index.

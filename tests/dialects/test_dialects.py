@@ -8,6 +8,7 @@ import datetime as dt
 import enum
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -481,3 +482,25 @@ def test_mariadb_is_known_behind_an_engine_made_for_mysql(url: str) -> None:
         session.execute(sa.insert(label), [{"text": "a"}, {"text": "a "}])
     assert len(rows(lab, label)) == 2
     theirs.dispose()
+
+
+def test_keys_are_found_as_they_are_however_many_there_are(lab: Database) -> None:
+    """A value that is too long for its column, or too exact, is the key of no row."""
+    own = sa.MetaData()
+    types = {"text": sa.String(4), "number": sa.Numeric(6, 2), "day": sa.Date(), "flag": sa.Boolean()}
+    columns = [sa.Column(name, type_, primary_key=True) for name, type_ in types.items()]
+    keyed = sa.Table("keyed", own, *columns, **TABLE_OPTIONS)
+    day = dt.date(2026, 1, 2)
+    texts = ["a", "A", "", "\\", '"', "{,}", "NULL", "\u00e9", "%s", ":x", "'"]
+    rows = [(text, Decimal(n) / 4, day + dt.timedelta(n), bool(n % 2)) for n, text in enumerate(texts)]
+    own.create_all(lab.engine)
+    with lab.engine.begin() as connection:
+        connection.execute(sa.insert(keyed), [dict(zip(types, row)) for row in rows])
+        for width in (1, 2, 4):
+            some = list(keyed.c)[:width]
+            for keys in (rows, rows[3:], rows[:1], []):
+                found = connection.execute(sa.select(keyed).where(lab.dialect.among(some, [k[:width] for k in keys])))
+                assert sorted(map(tuple, found)) == sorted(keys)
+        for key in ({"text": "NULLx"}, {"number": Decimal("0.251")}, {"text": "NULLx", "number": Decimal("1.5")}):
+            none = lab.dialect.among([keyed.c[name] for name in key], [tuple(key.values())])
+            assert not connection.execute(sa.select(keyed).where(none)).all()
