@@ -19,6 +19,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from compdb.algebra.columns import attribute_of, rewrite, verbatim
 from compdb.algebra.heading import Heading
+from compdb.algebra.jsonpath import json_path
 from compdb.algebra.project import computed_attributes, scope
 
 if TYPE_CHECKING:
@@ -106,6 +107,9 @@ def _apart(value: Any, pool: Relation[Any], left: Relation[Any], known: Collecti
         return str(columns[-1].name)
 
     if isinstance(value, str):
+        path = json_path(left.heading, value)
+        if path is not None and re.match(r"\w*", value.strip())[0] in known:  # type: ignore[index]
+            return path
         return _text_apart(value, [n for n in pool.heading.names if n not in known], named)
     return _clause_apart(value, pool, left, known, named)
 
