@@ -62,3 +62,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{room}"), name)
     return found
+
+
+def __dir__() -> list[str]:
+    """Name also what no one has asked for yet."""
+    return sorted({*globals(), *__all__})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -93,6 +95,20 @@ def test_half_of_three_parts_is_told(lab):
     lab.activate()
     with pytest.raises(cdb.MakeError, match="make_compute, make_insert is missing"):
         Res.populate()
+
+
+def test_the_rooms_of_populate_are_read_when_they_are_asked_for():
+    program = """
+import pickle, sys
+from compdb import populate as room
+assert "compdb.populate.loop" not in sys.modules
+assert set(room.__all__) <= set(dir(room))
+from compdb.populate import *
+assert all(globals()[name] is getattr(room, name) for name in room.__all__)
+assert pickle.loads(pickle.dumps(room.populate_all)) is room.populate_all
+assert not hasattr(room, "nonsense")
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_megabytes_are_compared_in_milliseconds():
