@@ -243,6 +243,9 @@ def _handle_error(context: ExceptionContext) -> None:
     connection = context.connection
     if connection is None or context.is_disconnect or connection.invalidated:
         return
+    if dialects.of(connection).line_lost(context.original_exception):
+        context.is_disconnect = True
+        return
     if dialects.of(connection).transaction_lost(connection, context.original_exception):
         connection.info["compdb_lost"] = str(context.original_exception)[:200]
         return

@@ -12,6 +12,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -674,6 +675,24 @@ def kill_others(lab: Database) -> None:
             ).scalars()
             for number in list(mine):
                 admin.exec_driver_sql(f"KILL {number}")
+
+
+def test_a_socket_that_is_closed_while_psycopg_waits_is_a_lost_connection(lab: Database) -> None:
+    if lab.dialect.name != "postgresql":
+        pytest.skip("psycopg's words")
+    import psycopg
+
+    def closed(*_: Any) -> None:
+        sa.event.remove(lab.writer, "do_execute", closed)
+        raise psycopg.OperationalError("connection socket closed")
+
+    with pytest.raises(sa.exc.DBAPIError) as raised, lab.transaction() as session:
+        session.scalars(MICE).all()
+        sa.event.listen(lab.writer, "do_execute", closed)
+        session.scalars(MICE).all()
+    assert raised.value.connection_invalidated
+    assert lab.dialect.classify(raised.value).fault.name == "DISCONNECT"
+    add(lab, 2)
 
 
 def test_a_transaction_whose_connection_is_lost_keeps_nothing_and_the_next_one_works(lab: Database) -> None:

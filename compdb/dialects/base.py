@@ -221,6 +221,10 @@ class Dialect:
     ) -> None:
         """Do what must be done before any statement."""
 
+    def line_lost(self, error: BaseException) -> bool:
+        """Tell whether an error means that the connection is gone, though the driver still takes it for open."""
+        return False
+
     def transaction_lost(self, connection: sa.Connection, error: BaseException) -> bool:
         """Tell whether an error of a statement has ended the whole transaction without a word."""
         return False

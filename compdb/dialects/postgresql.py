@@ -152,6 +152,10 @@ class PostgreSQL(Dialect):
         """Give it back."""
         connection.scalar(_lock("pg_advisory_unlock", name))
 
+    def line_lost(self, error: BaseException) -> bool:
+        """Tell whether psycopg found the socket closed while it waited; it does not mark the connection as broken then."""
+        return getattr(error, "sqlstate", None) is None and "socket closed" in str(error)
+
     # ---------------------------------------------------------------- statements
 
     def plain_insert(self, table: sa.Table) -> Any:

@@ -423,4 +423,4 @@ def test_every_expression_is_what_python_says(oracle_database):
     run()
     assert seen["expressions"] >= 25 * runs
     if runs >= ENOUGH:  # hypothesis begins with small pipelines, which have few rows
-        assert seen["with rows"] >= seen["expressions"] / 4
+        assert seen["with rows"] >= seen["expressions"] / 6  # few of the random ones would be no test

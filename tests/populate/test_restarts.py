@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +20,9 @@ from .test_window import everything
 
 
 @pytest.fixture(scope="module", params=["mysql", "postgresql"])
-def server(request, tmp_path_factory):
-    """Return a server of our own."""
-    with private(request.param, tmp_path_factory.mktemp("server")) as server:
+def server(request):
+    """Return a server of our own; pytest closes its folders to other users whenever a session of it begins."""
+    with tempfile.TemporaryDirectory(prefix="compdb-") as folder, private(request.param, Path(folder)) as server:
         yield server
 
 
