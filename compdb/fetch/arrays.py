@@ -141,7 +141,7 @@ def _structured(
     """Return all columns as one structured array, after the keys if they are asked for."""
     wanted = fields(select)
     table = _Table(wanted)
-    if key is None and rows is None:
+    if key is None and rows is None and fast.lean(database, wanted):
         quick = _Table(wanted)
 
         def put(field: Field, column: pa.Array) -> None:

@@ -9,6 +9,7 @@ are used without being asked for, where they are installed and give exactly what
 4. The values in the statement are numbers, dates, or text without quotes, backslashes and such: readers take no parameters.
 5. More than `WORTH` rows have come by the plain path, and quickly: what is small is over before a reader has connected, and
    what the server computes for long is not computed twice.
+6. It is `lean`, where a structured array is asked for: what ConnectorX needs once to begin is half of what a million strings are.
 
 SQLite has no such reader on purpose. ADBC and ConnectorX carry a SQLite library of their own, and two of them in one process undo
 each other's file locks, which can destroy the database (https://www.sqlite.org/howtocorrupt.html, 2.2.1).
@@ -36,7 +37,7 @@ from compdb.types import Duration
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["READ", "WORTH", "gather", "quickly"]
+__all__ = ["READ", "WORTH", "gather", "lean", "quickly"]
 
 T = TypeVar("T")
 
@@ -103,6 +104,12 @@ def quickly(
     with stream(database, select, nullable=nullable) as source:
         found = source.gather_unless(worth, build, stored)
     return found if found is not None else _gathered(wanted, read, take)
+
+
+def lean(database: Database, wanted: Sequence[Field]) -> bool:
+    """Say whether a reader adds little to the memory that these columns need as one array, which is often all that is there."""
+    module, _ = READERS.get(database.engine.driver, ("", None))
+    return module != "connectorx" or not any(field.kind in (Kind.TEXT, Kind.CHOICE) for field in wanted)
 
 
 def _reader(

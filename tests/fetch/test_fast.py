@@ -109,6 +109,7 @@ def assert_same_arrays(a, b):
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=some_rows.filter(bool))
 def test_arrays_are_those_of_the_plain_path(server, used, monkeypatch, rows):
+    monkeypatch.setattr(fast, "lean", lambda *_: True)
     insert(server, [{"id": i, **row} for i, row in enumerate(rows)])
     used.clear()
     names = [column.name for column in NUMBERS_AND_TEXT.selected_columns]
@@ -123,8 +124,20 @@ def test_arrays_are_those_of_the_plain_path(server, used, monkeypatch, rows):
     assert used == [True] * 2
 
 
+def test_a_structured_array_with_text_is_not_read_by_connectorx(server, used):
+    insert(server, [{**ROWS[0], "id": i} for i in range(60)])
+    used.clear()
+    assert len(to_arrays(server, sa.select(C.id, C.name))) == 60
+    assert used == ([True] if server.dialect.name == "postgresql" else [])
+    used.clear()
+    assert len(to_arrays(server, sa.select(C.id, C.maybe))) == 60
+    assert len(to_arrays(server, sa.select(C.id, C.name), ["name"])) == 60
+    assert used == [True] * 2
+
+
 def test_a_null_in_one_part_of_an_array_is_none_in_the_whole(server, used, monkeypatch):
     monkeypatch.setattr(fast, "BATCH", 10)
+    monkeypatch.setattr(fast, "lean", lambda *_: True)
     insert(server, [{**ROWS[0], "id": i, "maybe": None if i == 37 else i, "name": None if i == 5 else "n"} for i in range(60)])
     query = sa.select(C.id, C.maybe, C.name, C.day).order_by(C.id)
     found = to_arrays(server, query)
