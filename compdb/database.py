@@ -16,7 +16,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -25,7 +25,7 @@ from sqlalchemy import orm
 
 from compdb import dialects
 from compdb.dialects import WRITE, Dialect
-from compdb.engines import adopt_engine, answering, make_engine, make_reader, normal, one_connection
+from compdb.engines import adopt_engine, answering, make_engine, make_reader, one_connection
 from compdb.errors import DeclarationError, NotConnected, SessionError
 from compdb.sessions import BOUND, HELD, Holder, Owner, RowSession, Session, Transaction, current_task
 from compdb.settings import make_url, redact, resolve_url
@@ -97,17 +97,9 @@ class Database:
             )
         return found
 
-    @contextmanager
-    def holding(self, holder: Holder) -> Iterator[None]:
+    def holding(self, holder: Holder) -> AbstractContextManager[None]:
         """Put a holder in force for the block; it may be left in another context than it was entered in."""
-        before = HELD.get().get(self)
-        HELD.set(MappingProxyType({**HELD.get(), self: holder}))
-        try:
-            yield
-        finally:
-            holder.closed = True
-            others = {database: held for database, held in HELD.get().items() if held is not holder}
-            HELD.set(MappingProxyType(others if before is None or before.closed else {**others, self: before}))
+        return _Holding(self, holder)
 
     def in_transaction(self) -> bool:
         """Tell whether a transaction (or a make) is open in this context."""
@@ -244,6 +236,30 @@ class Database:
             engine.update_execution_options(schema_translate_map=translate)
 
 
+class _Holding:
+    """A holder in force for a block."""
+
+    __slots__ = ("_before", "_during", "database", "holder")
+
+    def __init__(self, database: Database, holder: Holder) -> None:
+        self.database, self.holder = database, holder
+
+    def __enter__(self) -> None:
+        before = self._before = HELD.get()
+        mine = {self.database: self.holder}
+        self._during: Mapping[Database, Holder] = MappingProxyType({**before, **mine} if before else mine)
+        HELD.set(self._during)
+
+    def __exit__(self, *error: object) -> None:
+        self.holder.closed = True
+        now, before = HELD.get(), self._before.get(self.database)
+        if now is self._during and before is None:
+            HELD.set(self._before)
+            return
+        others = {database: held for database, held in now.items() if held is not self.holder}
+        HELD.set(MappingProxyType(others if before is None or before.closed else {**others, self.database: before}))
+
+
 # ---------------------------------------------------------------- which database
 
 _databases: dict[sa.URL, Database] = {}
@@ -272,7 +288,7 @@ def connect(url: str | sa.URL | sa.Engine | None = None) -> Database:
                 _adopted[url] = weakref.ref(found)
             return found
         asked = make_url(resolve_url(url))
-        address = normal(asked)
+        address = dialects.family(asked).normal(asked)
         if address not in _databases:
             engine = make_engine(address)  # which may have found a MariaDB behind mysql://
             if engine.url not in _databases:

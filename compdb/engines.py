@@ -9,14 +9,14 @@ whether it lives only when it may have died: when its socket has something to sa
 from __future__ import annotations
 
 import functools
-import importlib.util
+import logging
 import os
 import re
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,24 +31,11 @@ from compdb.dialects import READ, Dialect, Fault, original
 from compdb.errors import ConnectionFailed, SchemaDrift, SessionError, TransactionLost
 from compdb.settings import redact, redact_text
 
-__all__ = ["adopt_engine", "answering", "make_engine", "make_reader", "normal"]
+__all__ = ["adopt_engine", "answering", "make_engine", "make_reader", "unobserved"]
 
 IDLE = 30.0
+_statements = logging.getLogger("sqlalchemy.engine.Engine")
 DATA = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH|COPY)\b", re.IGNORECASE)
-
-
-def normal(url: sa.URL) -> sa.URL:
-    """Return the URL in the one form that names its database: driver, port and path filled in."""
-    ours = dialects.family(url)
-    if ours.drivers:
-        _, _, driver = url.drivername.partition("+")
-        driver = driver or next((d for d, module in ours.drivers.items() if importlib.util.find_spec(module)), "")
-        if not driver:
-            raise ConnectionFailed(f"no driver for {ours.name} is installed: pip install 'compdb[{ours.extra}]'")
-        url = url.set(drivername=f"{ours.name}+{driver}")
-    if url.host and url.port is None and ours.port is not None:
-        url = url.set(port=ours.port)
-    return ours.complete(url)
 
 
 def make_engine(url: sa.URL) -> sa.Engine:
@@ -104,6 +91,16 @@ def one_connection(engine: sa.Engine) -> bool:
     return isinstance(pool, sa.pool.QueuePool) and pool.size() == 1 and getattr(pool, "_max_overflow", 0) == 0
 
 
+def unobserved(connection: sa.Connection, also: Iterable[Any] = ()) -> bool:
+    """Tell whether nobody but us is told of the statements of a connection: no listener, but for some of ours, and no log."""
+    if connection.engine.echo or _statements.isEnabledFor(logging.INFO):
+        return False
+    if any(connection.dialect.dispatch.do_execute):
+        return False
+    ours = {*LISTENERS.values(), *also}
+    return all(listener in ours for name in WATCHED for listener in getattr(connection.dispatch, name))
+
+
 @contextmanager
 def answering(engine: sa.Engine) -> Iterator[None]:
     """Tell as `ConnectionFailed` that the database did not answer, with its name and without its password."""
@@ -130,13 +127,17 @@ def _failed(url: sa.URL, error: BaseException) -> ConnectionFailed:
 def _create(url: sa.URL, arguments: dict[str, Any]) -> sa.Engine:
     """Create an engine; a driver that is missing is named with the way to install it."""
     try:
-        return sa.create_engine(url, **{"hide_parameters": True, **arguments})
+        engine = sa.create_engine(url, **{"hide_parameters": True, **arguments})
     except ModuleNotFoundError as error:
         extra = dialects.family(url).extra
         hint = f": pip install 'compdb[{extra}]'" if extra else ""
         raise ConnectionFailed(f"the driver {error.name!r} of {redact(url)} is not installed{hint}") from error
     except (exc.ArgumentError, TypeError, ValueError) as error:
         raise ConnectionFailed(f"cannot use the database URL {redact(url)}: {redact_text(str(error), url)}") from error
+    connector = dialects.of(engine).connector()
+    if connector is not None:
+        engine.dialect.connect = connector  # type: ignore[method-assign]  # what listens to do_connect comes before it
+    return engine
 
 
 # ---------------------------------------------------------------- listeners
@@ -264,6 +265,9 @@ def _tell_missing(engine: sa.Engine, name: str, context: ExceptionContext) -> No
             f"{dag.label(found[0])}: there is no table {name!r} in {redact(engine.url)}; {activate} brings it into being"
         ) from context.original_exception
 
+
+WATCHED = ("before_execute", "after_execute", "before_cursor_execute", "after_cursor_execute")
+"""Where others may listen who are to know of every statement."""
 
 LISTENERS: dict[str, Any] = {
     "begin": _begin,

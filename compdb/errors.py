@@ -42,7 +42,7 @@ An error carries its data as attributes and tells them in words. Driver errors s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -265,11 +265,16 @@ class DuplicateKey(CompdbError):
 class MissingParent(CompdbError):
     """A row that refers to a parent row which is not there."""
 
-    def __init__(self, table: str, parent: str, key: Mapping[str, Any], count: int = 1) -> None:
+    def __init__(
+        self, table: str, parent: str, key: Mapping[str, Any], count: int = 1, attributes: Sequence[str] = ()
+    ) -> None:
         self.table, self.parent, self.key, self.count = table, parent, dict(key), count
+        self.attributes = tuple(attributes) or tuple(self.key)
+        renamed = [own for own, theirs in zip(self.attributes, self.key) if own != theirs]
+        by = f", as {', '.join(renamed)} says" if renamed else ""
         more = f" (and {count - 1} more)" if count > 1 else ""
         super().__init__(
-            f"{table} needs a row of {parent} that is not there: {self.key}{more}; insert it into {parent} first"
+            f"{table} needs a row of {parent} that is not there: {self.key}{by}{more}; insert it into {parent} first"
         )
 
 

@@ -26,9 +26,10 @@ from compdb.database import Database, bind, connect, database_of
 from compdb.declare import Catalog, declare
 from compdb.declare.catalog import Settings, naming_convention
 from compdb.errors import CompdbError, DeclarationError, NotConnected
+from compdb.insert import watch
 from compdb.jobs import declare_jobs
 from compdb.settings import resolve_url
-from compdb.table import TableMeta, show_classes_in_notebooks, watch
+from compdb.table import TableMeta, show_classes_in_notebooks
 from compdb.tiers import check_tier
 
 if TYPE_CHECKING:

@@ -55,6 +55,8 @@ def reflected(url_or_engine: Any, schema: str | None) -> tuple[Database, sa.Meta
             f"{database.url} has no tables to make classes of" + (f" in schema {schema!r}" if schema else "")
         )
     for table in metadata.tables.values():
+        for column in table.columns:
+            column.type = database.dialect.reflected(column.type)
         if table.comment:
             comments.setdefault(table.name, table.comment)
     return database, metadata, comments

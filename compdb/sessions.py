@@ -96,6 +96,7 @@ class RowSession(orm.Session):
 
 def parents_first(session: orm.Session, flush: orm.UOWTransaction, instances: Any) -> None:
     """Write a row after the rows that its foreign keys name: SQLAlchemy orders by relationships that were assigned, and columns may be set."""
+    # SQLAlchemy has no public way: relationships say nothing of columns, and `flush(objects)` is deprecated. A test says where these names go.
     rows = [*session.new, *session.dirty, *session.deleted]
     mappers = {mapper.local_table: mapper for mapper in {sa.inspect(type(row)) for row in rows}}
     if len(mappers) < 2:

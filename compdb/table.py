@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 import sqlalchemy as sa
-from sqlalchemy import event, orm
 from sqlalchemy.orm.decl_api import DeclarativeAttributeIntercept
 
 from compdb import cascade, dag, update
@@ -21,14 +20,14 @@ from compdb import insert as inserting
 from compdb.algebra import Heading, Relation
 from compdb.database import database_of
 from compdb.declare.description import describe
-from compdb.errors import DeclarationError, InvalidValue, UnknownAttribute
+from compdb.errors import DeclarationError, UnknownAttribute
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
 
-__all__ = ["Definition", "Table", "TableMeta", "watch"]
+__all__ = ["Definition", "Table", "TableMeta"]
 
 T = TypeVar("T")
 
@@ -482,38 +481,6 @@ def _brief(value: Any) -> str:
         return f"<{dtype} {shape}>"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-# ---------------------------------------------------------------- rows that reach the database through session.add
-
-
-def watch(cls: type[Any]) -> None:
-    """Hold rows of `cls` that come by `session.add` to the same rules as `insert`: the guard, and the checks of values."""
-    table: sa.Table = cls.__table__
-
-    def check(mapper: orm.Mapper[Any], connection: sa.Connection, row: Any) -> None:
-        known = inserting.facts(table)
-        state = row.__dict__
-        for prop in mapper.column_attrs:
-            column = prop.columns[0]
-            if prop.key in state and column.name in known.adapters:
-                try:
-                    value = known.adapters[column.name].one(state[prop.key])
-                except InvalidValue as error:
-                    raise error.at(table=known.label, attribute=column.name) from None
-                if value is not state[prop.key]:
-                    orm.attributes.set_attribute(row, prop.key, value)
-
-    def permit(mapper: orm.Mapper[Any], connection: sa.Connection, row: Any) -> None:
-        allowed = row.__dict__.get("_compdb_direct", False)
-        inserting.check_permission(table, allow_direct_insert=allowed)
-        check(mapper, connection, row)
-        sink = inserting.SINK.get()
-        if sink is not None:
-            sink.check_row(table, {p.columns[0].name: row.__dict__.get(p.key) for p in mapper.column_attrs})
-
-    event.listen(cls, "before_insert", permit)
-    event.listen(cls, "before_update", check)
 
 
 def show_classes_in_notebooks(metaclass: type[Any], show: Callable[[Any], str | None]) -> None:

@@ -160,5 +160,5 @@ def _missing_parent(
                 continue
             match = sa.and_(*(edge.parent.c[name] == value for name, value in wanted.items()))
             if not connection.scalar(sa.select(sa.exists().where(match))):
-                return MissingParent(dag.label(table), dag.label(edge.parent), wanted)
+                return MissingParent(dag.label(table), dag.label(edge.parent), wanted, attributes=[mine for mine, _ in edge.pairs])
     return None

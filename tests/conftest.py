@@ -68,8 +68,9 @@ def _empty(name: str, url: sa.URL) -> None:
     assert isinstance(admin, sa.Engine)
     if name == "mysql":
         with admin.connect() as connection:
-            mine = connection.exec_driver_sql(
-                "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE %s", (OURS + "%",)
+            mine = connection.exec_driver_sql(  # not those of a process whose number begins with ours
+                "SELECT schema_name FROM information_schema.schemata WHERE schema_name = %s OR schema_name LIKE %s",
+                (OURS, OURS.replace("_", "\\_") + "\\_%"),
             ).scalars()
             for schema in list(mine):
                 connection.exec_driver_sql(f"DROP DATABASE `{schema}`")

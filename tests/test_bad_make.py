@@ -223,3 +223,27 @@ def test_tables_to_populate_that_are_no_tables(lab, tables):
 
 def test_one_table_to_populate_needs_no_list(lab):
     assert lab.populate(tables=lab.Detection)["success_count"] == 2
+
+
+def test_a_make_that_would_have_to_be_driven_is_told_and_nothing_is_kept(lab):
+    class Yields(cdb.Computed, lab):
+        image: Key[lab.Image]
+        n: Mapped[int]
+
+        def make(self, key):
+            found = yield ((lab.Image & key).fetch1(),)
+            self.insert1({**key, "n": len(found)})
+
+    class Awaits(cdb.Computed, lab):
+        image: Key[lab.Image]
+        n: Mapped[int]
+
+        async def make(self, key):
+            self.insert1({**key, "n": 1})
+
+    lab.activate()
+    with pytest.raises(cdb.MakeError, match=r"make of Yields has a `yield`, .* make_fetch, make_compute and make_insert"):
+        Yields.populate()
+    with pytest.raises(cdb.MakeError, match=r"make of Awaits is declared with `async def`, so nothing of it ran"):
+        Awaits.populate()
+    assert len(Yields) == len(Awaits) == 0

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 import compdb as cdb
-from compdb import Key, Mapped, foreign_key
+from compdb import Key, Mapped, foreign_key, mapped_column
 
 
 class Lab(cdb.Pipeline):
@@ -31,6 +31,7 @@ class Subject(cdb.Manual, Lab):
     name: Mapped[str]
     sex: Mapped[Literal["M", "F"]]
     weight: Mapped[float | None]
+    remarks: Mapped[str | None] = mapped_column(sa.Text)
     mother: Mapped[Subject | None] = foreign_key(rename={"subject_id": "mother_id"})
 
 
@@ -96,6 +97,13 @@ def test_values_come_back(old):
     row = (old.Recording & {"subject_id": 2}).fetch1()
     assert np.array_equal(row.pop("trace"), np.arange(3.0))
     assert row == {"subject_id": 2, "rig": "left", "began": dt.datetime(2026, 1, 2, 3, 4, 5, 678)}
+
+
+def test_floats_truths_and_long_texts_are_read_as_such(old):
+    Subject.insert1({"subject_id": 3, "name": "Cid", "sex": "M", "weight": 10 / 3, "remarks": "long " * 100})
+    assert (old.Subject & {"subject_id": 3}).fetch1("weight", "remarks") == (10 / 3, "long " * 100)
+    assert old.Recording.Channel.to_arrays("ok").dtype == bool
+    assert all(difference.fits for difference in old.check())
 
 
 def test_rows_go_in_and_out_by_the_same_rules(old):

@@ -9,22 +9,28 @@ error that lists them. Inside a nested SELECT only the columns of tables that it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.sql import operators, visitors
 
 from compdb import dag
+from compdb.algebra.compared import ARITHMETIC, compared, refuse_arithmetic
 from compdb.algebra.values import python_value
 from compdb.dialects.listed import MANY, listed
-from compdb.errors import RestrictionError, UnknownAttribute
+from compdb.errors import NotConnected, RestrictionError, UnknownAttribute
 
 if TYPE_CHECKING:
     from compdb.algebra.heading import Attribute
     from compdb.algebra.relation import Relation
 
-__all__ = ["attribute_of", "has_select", "has_text", "rewrite", "verbatim"]
+__all__ = ["attribute_of", "has_select", "has_text", "own_tables", "refuse_words", "rewrite", "verbatim"]
+
+_BARE = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|(?<![\w."])([A-Za-z_]+)(?![\w"(.])""")
+"""A word of SQL outside quotes that is neither a function nor qualified."""
 
 E = TypeVar("E", bound=sa.ClauseElement)
 
@@ -33,6 +39,26 @@ def verbatim(sql: str, type_: sa.types.TypeEngine[Any] | None = None) -> sa.Colu
     """Return SQL by the author as an expression that passes unharmed: `:name`, `%` and `::int` mean what the database says."""
     end = "\n)" if "--" in sql else ")"  # a trailing comment must not swallow the parenthesis
     return sa.literal_column(f"({sql.strip()}{end}", type_)
+
+
+def refuse_words(relation: Relation[Any], sql: str) -> None:
+    """Refuse a text with a word that the database answers itself, where an attribute of that name was meant: `user` on PostgreSQL.
+
+    Raises
+    ------
+    RestrictionError
+    """
+    found = [m for m in map(str.lower, filter(None, _BARE.findall(sql))) if m in relation.heading]
+    if not found:
+        return
+    with suppress(NotConnected):  # the database is asked, where it is known already
+        dialect = relation.database.dialect
+        for word in found:
+            if word in dialect.answering_words:
+                raise RestrictionError(
+                    f"{word} in {sql!r} is a word of {dialect.name}, which does not mean the attribute of {relation.label}:"
+                    f" write it in double quotes, \"{word}\", or write a dict, {{'{word}': ...}}"
+                )
 
 
 def _outside_selects(clause: sa.ClauseElement) -> Iterator[visitors.ExternallyTraversible]:
@@ -112,6 +138,11 @@ def rewrite(relation: Relation[Any], clause: E) -> E:
             return element
         if isinstance(element, sa.BindParameter):
             return _bound(element)
+        if isinstance(element, sa.BinaryExpression) and (told := compared(element)) is not None:
+            return rewrite(relation, told)
+        if isinstance(element, sa.BinaryExpression) and element.operator in ARITHMETIC:
+            with suppress(NotConnected):  # the database is asked, where it is known already
+                refuse_arithmetic(relation.database, element)
         if isinstance(element, sa.BinaryExpression) and _is_long(element):
             return _listed(rewrite(relation, element.left), element)
         if not isinstance(element, sa.ColumnClause) or element.is_literal:
@@ -128,7 +159,7 @@ def _rewrite_select(
     relation: Relation[Any], select: sa.Select[Any], around: frozenset[int] = frozenset()
 ) -> sa.Select[Any]:
     """Rewrite, inside a nested SELECT, the columns that correlate with the relation and not with a SELECT between the two."""
-    own = around.union(hash(part) for source in _selected_from(select) for part in _parts(source))
+    own = around.union(own_tables(select))
     ours = {hash(place.column.table) for a in relation.heading for place in a.places}
 
     def resolve(element: visitors.ExternallyTraversible, **_: Any) -> Any:
@@ -138,6 +169,8 @@ def _rewrite_select(
             return element
         if isinstance(element, sa.BindParameter):
             return _bound(element)
+        if isinstance(element, sa.BinaryExpression) and (told := compared(element)) is not None:
+            return visitors.replacement_traverse(told, {}, resolve)
         if not isinstance(element, sa.ColumnClause) or element.table is None:
             return None
         table = hash(element.table)
@@ -197,6 +230,11 @@ def _selected_from(select: sa.Select[Any]) -> list[sa.FromClause]:
     named = {hash(part) for source in bare.get_final_froms() for part in _parts(source)} if select.columns_clause_froms else set()
     joined = [source for source in whole if isinstance(source, sa.Join) or {hash(p) for p in _parts(source)} & named]
     return [*joined, *(s for s in select._from_obj if isinstance(s, sa.FromClause))]
+
+
+def own_tables(select: sa.Select[Any]) -> Iterator[int]:
+    """Yield the hashes of what a SELECT selects from itself, so that its columns are none of the query around it."""
+    return (hash(part) for source in _selected_from(select) for part in _parts(source))
 
 
 def _parts(source: sa.FromClause) -> list[sa.FromClause]:

@@ -126,7 +126,8 @@ class Heading:
 @functools.lru_cache(maxsize=4096)
 def heading_of(table: sa.Table) -> Heading:
     """Return the heading of a table: its columns under their names in the database."""
-    key = tuple(c.name for c in table.primary_key)
+    key = tuple(str(c.name) for c in table.primary_key)  # SQLAlchemy's are `quoted_name`, which no blob holds
     return Heading(
-        Attribute(c.name, c, c.name in key, c.type, bool(c.nullable), c.comment, (Place(c, key),)) for c in table.columns
+        Attribute(str(c.name), c, c.name in key, c.type, bool(c.nullable), c.comment, (Place(c, key),))
+        for c in table.columns
     )

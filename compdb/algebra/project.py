@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.sql import functions
 
-from compdb.algebra.columns import attribute_of, has_select, has_text, rewrite, verbatim
+from compdb.algebra.columns import attribute_of, has_select, has_text, refuse_words, rewrite, verbatim
 from compdb.algebra.heading import Attribute, Heading, Place
 from compdb.algebra.jsonpath import json_path
 from compdb.algebra.written import told
@@ -180,6 +180,7 @@ def computed_attributes(relation: Relation[Any], values: dict[str, Any]) -> tupl
         if path is not None:
             column = path
         elif isinstance(value, str):
+            refuse_words(relation, value)
             column, any_text = verbatim(value, _type_of_text(relation.heading, value)), True
         else:
             column, any_text = rewrite(relation, value), any_text or has_text(value)

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from compdb import dag
 from compdb.algebra import conditions as cond
-from compdb.algebra.columns import has_select, has_text, rewrite, verbatim
+from compdb.algebra.columns import has_select, has_text, refuse_words, rewrite, verbatim
 from compdb.algebra.jsonpath import json_path, refuse_untyped
 from compdb.algebra.match import common, compared, determines, route
 from compdb.algebra.state import Lack, Match
@@ -134,6 +134,7 @@ def _compile(relation: Relation[Any], node: cond.Node, ready: _Ready) -> _Condit
         case cond.Equal(values):
             return _equal(relation, values)
         case cond.Text(sql):
+            refuse_words(relation, sql)
             return _Condition(verbatim(sql), text=True)
         case cond.Expression(clause):
             return _Condition(rewrite(relation, clause), text=has_text(clause))

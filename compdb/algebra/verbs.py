@@ -127,19 +127,22 @@ class Verbs(State, Generic[T]):
         found = self._taken(order_by, limit, offset)
         nullable = [a.name for a in found.heading if a.nullable]
         with found.telling() as database:
-            return fetch.to_pandas(database, found.select(), found.primary_key, nullable)
+            whole = fetch.to_pandas(database, found.select(), found.primary_key, nullable)
+        return whole if found.heading.names else whole.drop(columns=whole.columns)
 
     def to_polars(self, *, order_by: Any = None, limit: int | None = None, offset: int | None = None) -> pl.DataFrame:
         """Return a polars DataFrame; order and limit are as for `to_dicts`."""
         found = self._taken(order_by, limit, offset)
         with found.telling() as database:
-            return fetch.to_polars(database, found.select())
+            whole = fetch.to_polars(database, found.select())
+        return whole if found.heading.names else whole.select([])
 
     def to_arrow(self, *, order_by: Any = None, limit: int | None = None, offset: int | None = None) -> pa.Table:
         """Return an Arrow table; order and limit are as for `to_dicts`."""
         found = self._taken(order_by, limit, offset)
         with found.telling() as database:
-            return fetch.to_arrow(database, found.select())
+            whole = fetch.to_arrow(database, found.select())
+        return whole if found.heading.names else whole.select([])
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Stream the rows to whatever speaks Arrow: `polars.DataFrame(relation)`, `pyarrow.table(relation)`, DuckDB."""
@@ -313,9 +316,10 @@ class Verbs(State, Generic[T]):
                 "restrict the table by it: (Table & relation).delete()"
             )
         keys = None if self.equality is not None and not self.equality else self.keys_select()
-        return cascade.delete(
-            self.database, self.table, keys, prompt=prompt, dry_run=dry_run, part_integrity=part_integrity
-        )
+        with self.telling() as database:
+            return cascade.delete(
+                database, self.table, keys, prompt=prompt, dry_run=dry_run, part_integrity=part_integrity
+            )
 
     def export(self, path: str | Path) -> dict[str, int]:
         """Write these rows of a table, all that depends on them and all that they depend on, into a new SQLite file.
@@ -330,7 +334,8 @@ class Verbs(State, Generic[T]):
                 f"{self.label} has no whole rows of one table to export; restrict the table by it: (Table & relation).export(...)"
             )
         keys = None if self.equality is not None and not self.equality else self.keys_select()
-        return transfer.export(self.database, self.table, keys, path)
+        with self.telling() as database:
+            return transfer.export(database, self.table, keys, path)
 
     # --- how
 
@@ -370,9 +375,10 @@ class Verbs(State, Generic[T]):
             yield database
         except exc.DBAPIError as error:
             diagnosis = database.dialect.classify(error)
-            if diagnosis.fault is Fault.SYNTAX and self.verbatim:
+            if diagnosis.fault in (Fault.SYNTAX, Fault.BAD_VALUE) and self.verbatim:
                 said = str(error.orig).strip().splitlines()[0]
-                raise RestrictionError(f"{self.written}: the database cannot read a text in it: {said}") from error
+                cannot = "read" if diagnosis.fault is Fault.SYNTAX else "answer"
+                raise RestrictionError(f"{self.written}: the database cannot {cannot} a text in it: {said}") from error
             if diagnosis.fault is not Fault.MISSING_COLUMN or not self.verbatim:
                 raise
             name = diagnosis.columns[0] if diagnosis.columns else "?"

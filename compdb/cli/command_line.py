@@ -9,12 +9,12 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnknownCommandError
 from sqlalchemy import exc
 
 from compdb.cli.answer import DONE, INTERRUPTED, OPEN, Answer, tell
 from compdb.cli.place import Place, where
-from compdb.errors import CompdbError
+from compdb.errors import CompdbError, SettingsError, nearest
 
 __all__ = ["TRACEBACK", "CommandLine", "refuse"]
 
@@ -42,6 +42,8 @@ class CommandLine(App):
                 return DONE  # the help, or the version
             tell(answer, as_json=as_json)
             sys.stdout.flush()
+        except UnknownCommandError as error:
+            return refuse(" ".join([verb, *(error.command_chain or ())]), SettingsError(_unknown(self, error)))
         except CycloptsError as error:
             chain = " ".join([verb, *(error.command_chain or ())])
             return refuse(chain, error, f" ({chain} --help)")
@@ -60,6 +62,18 @@ class CommandLine(App):
         except Exception as error:  # a user's own: in a key source, in contents, in a migration
             return refuse(verb, error, f"; {TRACEBACK}=1 shows the traceback")
         return answer.code
+
+
+def _unknown(whole: App, error: UnknownCommandError) -> str:
+    """Say which commands there are, where one was asked for that is none: those below another command, too."""
+    word = (error.unused_tokens or [""])[0]
+    here = error.app or whole
+    names = [name for name in here if not name.startswith("-")]
+    below = [f"{name} {sub}" for name in names for sub in here[name] if not sub.startswith("-")]
+    ending = [full for full in below if full.split()[1] == word]
+    meant = ending[0] if ending else nearest(word, names)
+    chain = " ".join([whole.name[0], *(error.command_chain or ())])
+    return f"there is no command {word!r}" + (f"; did you mean {chain} {meant}?" if meant else ";") + f" there are: {', '.join(names)}"
 
 
 def _as_json(bound: inspect.BoundArguments) -> bool:

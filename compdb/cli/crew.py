@@ -117,8 +117,8 @@ class Crew:
                 if process.pid is not None and process.exitcode is None:
                     os.kill(process.pid, signal.SIGINT)  # a SIGTERM they may have heard themselves lets the make end
             return
+        self._drain()  # before it is told: whoever reads that may send the second one at once
         log.info("SIGTERM: the makes that run end, then the workers")
-        self._drain()
 
 
 def _member(

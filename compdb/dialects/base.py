@@ -10,9 +10,8 @@ import re
 import select
 import time
 import weakref
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, TypeVar
 
 import sqlalchemy as sa
@@ -23,6 +22,7 @@ from sqlalchemy.schema import CreateSchema
 from sqlalchemy.sql.dml import Insert
 
 from compdb.dialects.faults import Diagnosis, Fault
+from compdb.dialects.urls import Addressed
 from compdb.errors import ConnectionFailed, DatabaseError
 
 __all__ = ["LAZY", "READ", "WRITE", "Dialect"]
@@ -47,21 +47,13 @@ Changing = TypeVar("Changing", sa.Update, sa.Delete)
 LAZY, READ, WRITE = "lazy", "read", "write"
 
 
-class Dialect:
+class Dialect(Addressed):
     """The answers of one database; made by `of`, one for each SQLAlchemy dialect object.
 
     Attributes
     ----------
-    name : str
-        "sqlite", "mysql", "mariadb" or "postgresql".
-    extra : str or None
-        The extra of our distribution that brings its driver.
-    drivers : dict
-        The drivers that will do, the best first, by SQLAlchemy's names, and the module of each; empty where there is no choice.
-    port : int or None
-        Where its servers listen if a URL does not say.
-    is_file : bool
-        Whether the database is a file, which the URL names by its path, and no server.
+    name, extra, drivers, port, is_file
+        What its URLs say; see `Addressed`.
     minimum : tuple of int
         The oldest version that will do.
     table_options : dict
@@ -82,6 +74,8 @@ class Dialect:
         Whether a backslash in a literal has a meaning.
     casts_anything : bool
         Whether CAST makes something of every value, where others refuse what does not fit.
+    failed_reads_break_nothing : bool
+        Whether a transaction goes on after a read in it that failed.
     restates_columns : bool
         Whether to change a column is to say all of it again: what is not said is lost.
     makes_scratch_apart : bool
@@ -106,11 +100,6 @@ class Dialect:
         The server's version, in words; known once connected.
     """
 
-    name: ClassVar[str] = "generic"
-    extra: ClassVar[str | None] = None
-    drivers: ClassVar[dict[str, str]] = {}
-    port: ClassVar[int | None] = None
-    is_file: ClassVar[bool] = False
     minimum: ClassVar[tuple[int, ...]] = ()
     table_options: ClassVar[dict[str, str]] = {}
     has_comments: ClassVar[bool] = True
@@ -121,9 +110,12 @@ class Dialect:
     refusals: ClassVar[frozenset[str]] = frozenset({"NO ACTION"})
     backslash_escapes: ClassVar[bool] = False
     casts_anything: ClassVar[bool] = False
+    failed_reads_break_nothing: ClassVar[bool] = True
     restates_columns: ClassVar[bool] = False
     makes_scratch_apart: ClassVar[bool] = False
     one_writer: ClassVar[bool] = False
+    calculates_with_moments: ClassVar[bool] = False
+    answering_words: ClassVar[frozenset[str]] = frozenset()
     antijoin: ClassVar[Literal["except", "left join", "not exists"]] = "left join"
     semijoin: ClassVar[Literal["exists", "join"]] = "exists"
     remembers_subqueries: ClassVar[bool] = False
@@ -147,22 +139,6 @@ class Dialect:
         return found
 
     # ---------------------------------------------------------------- connections
-
-    @classmethod
-    def complete(cls, url: sa.URL) -> sa.URL:
-        """Return the URL with what it takes to name its database from anywhere, and the settings that an engine of ours needs."""
-        return url
-
-    @classmethod
-    def beside(cls, url: sa.URL, folder: Path) -> sa.URL:
-        """Return the URL with a path in it that counts from `folder`, if it has a relative one."""
-        return url
-
-    @classmethod
-    def no_answer(cls, url: sa.URL, shown: str, said: str) -> str:
-        """Tell that no connection could be made, to the URL that is safe to print as `shown`, and what the driver has said."""
-        where = f"{url.host or 'localhost'}" + (f":{url.port}" if url.port else "")
-        return f"cannot connect to database {url.database!r} at {where} ({shown}): {said}"
 
     @classmethod
     def engine_arguments(cls) -> dict[str, Any]:
@@ -190,6 +166,10 @@ class Dialect:
         if found < self.minimum:
             oldest = ".".join(map(str, self.minimum))
             raise ConnectionFailed(f"{self.version} is too old: compdb needs {self.name} {oldest} or newer")
+
+    def connector(self) -> Callable[..., DBAPIConnection] | None:
+        """Return what connects instead of the driver's own function, if anything does."""
+        return None
 
     def setup(self, driver: DBAPIConnection, *, reader: bool) -> None:
         """Prepare a new connection of the driver; called once for each."""
@@ -220,6 +200,9 @@ class Dialect:
         self, connection: sa.Connection, cursor: DBAPICursor, statement: str, context: ExecutionContext | None
     ) -> None:
         """Do what must be done before any statement."""
+
+    def forget(self, connection: sa.Connection) -> None:
+        """Have the driver forget what it knows of the server's tables; outside a transaction."""
 
     def line_lost(self, error: BaseException) -> bool:
         """Tell whether an error means that the connection is gone, though the driver still takes it for open."""
@@ -425,8 +408,8 @@ class Dialect:
         keys = [tuple(row[: len(key)]) for row in rows]
         for start in range(0, len(keys), AT_ONCE):
             some = keys[start : start + AT_ONCE]
-            named = sa.tuple_(*key).in_(some) if len(key) > 1 else key[0].in_([k for (k,) in some])
-            connection.execute(self.by_key(sa.update(table).where(named).values(values), len(some)))
+            named = sa.update(table).where(self.among(key, some)).values(values)
+            connection.execute(self.by_key(named, len(some)))
         return rows
 
     def among(
@@ -462,6 +445,10 @@ class Dialect:
         for pattern, name in SPELLINGS:
             text = pattern.sub(name, text)
         return text
+
+    def reflected(self, type_: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
+        """Return what a type that the database reports means in a class: SQLAlchemy's own reading, where that loses nothing."""
+        return type_
 
     def collation(self, options: Mapping[str, Any]) -> str | None:
         """Return the collation that is among the options of a `sa.Table`, or that the inspector tells among those of a table."""

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
 from types import NoneType
 from typing import Any, ClassVar, Literal
 
 import sqlalchemy as sa
 from sqlalchemy import exc
+from sqlalchemy.dialects import mysql
 from sqlalchemy.dialects.mysql import dialect as mysql_dialect
 from sqlalchemy.dialects.mysql import insert
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.sql import elements
 from sqlalchemy.sql.dml import Insert
 
+from compdb.dialects import wire
 from compdb.dialects.base import Changing, Dialect, written
 from compdb.dialects.faults import Diagnosis, Fault, disconnected, original
 from compdb.dialects.options import MARIADB, MYSQL
@@ -51,7 +53,7 @@ FAULTS = {
     Fault.DENIED: {1044, 1045, 1142, 1143, 1227, 1370, 1410},
     Fault.MISSING_TABLE: {1051, 1109, 1146},
     Fault.MISSING_COLUMN: {1054},
-    Fault.SYNTAX: {1064, 1149},
+    Fault.SYNTAX: {1052, 1055, 1056, 1064, 1111, 1140, 1149, 1241, 1242, 1305, 1582, 1583, 1630},
 }
 CODES = {code: fault for fault, codes in FAULTS.items() for code in codes}
 DUPLICATE = re.compile(r".* for key '(?:(?P<table>[^'.]+)\.)?(?P<constraint>[^']+)'\Z", re.DOTALL)
@@ -64,6 +66,22 @@ COLUMN = re.compile(
 )
 GUARD = re.compile(r"ON DUPLICATE KEY UPDATE `?(?P<column>[^`]+?)`? = CASE WHEN")
 TABLE = re.compile(r"(?:Unknown table|Table) '(?:[^'.]*\.)?(?P<table>[^']+)'")
+
+
+class _WholeNumbers(sa.types.UserDefinedType[Any]):
+    """Keys, each a tuple of ints, written as a list."""
+
+    cache_ok = True
+
+    def literal_processor(self, dialect: sa.Dialect) -> Any:  # what SQLAlchemy calls a processor has no public name
+        """Return what writes them."""
+
+        def write(value: Sequence[tuple[int, ...]]) -> str:
+            if value and len(value[0]) == 1:
+                return f"({','.join([str(number) for (number,) in value])})"
+            return f"({','.join(map(str, value))})"
+
+        return write
 
 
 class MySQL(Dialect):
@@ -116,6 +134,10 @@ class MySQL(Dialect):
         # a text protocol writes a byte as one or two; the rest of the statement needs some room too
         self.max_row = (int(packet) - 65_536) // (1 if self.dialect.driver == "mariadbconnector" else 2)
         self.timeout_ends_transaction = bool(ends)
+
+    def connector(self) -> Callable[..., DBAPIConnection] | None:
+        """Return PyMySQL's connection with a quick way to read."""
+        return wire.connection_class() if self.dialect.driver == "pymysql" else None
 
     def setup(self, driver: DBAPIConnection, *, reader: bool) -> None:
         """Make the server refuse what it would bend; writers see what others commit, readers one state."""
@@ -233,6 +255,17 @@ class MySQL(Dialect):
             values += [(column.name, new[column.name]) for column in written(table)]
         return statement.on_duplicate_key_update(values)  # type: ignore[no-any-return]
 
+    def among(
+        self, columns: Sequence[sa.ColumnElement[Any]], keys: Sequence[tuple[Any, ...]]
+    ) -> sa.ColumnElement[bool]:
+        """Return the condition; keys of whole numbers are written into the statement, since a parameter for each takes longer."""
+        whole = all(isinstance(column.type, sa.Integer) for column in columns)
+        if not keys or not whole or not {type(value) for key in keys for value in key} <= {int}:
+            return super().among(columns, keys)
+        written = sa.bindparam(None, keys, type_=_WholeNumbers(), unique=True, literal_execute=True)
+        target = columns[0] if len(columns) == 1 else sa.tuple_(*columns)
+        return target.bool_op("IN")(written)
+
     def json_rows(self, parameter: str) -> tuple[Any, list[sa.ColumnElement[Any]]]:
         """Return the rows of a JSON array, and their columns."""
         columns = "a LONGTEXT PATH '$[0]', b DOUBLE PATH '$[1]', c DOUBLE PATH '$[2]'"
@@ -260,6 +293,16 @@ class MySQL(Dialect):
         return {n: v for n, v in table.dialect_kwargs.items() if n.startswith(f"{self.name}_")}
 
     # ---------------------------------------------------------------- errors
+
+    def reflected(self, type_: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
+        """Read floats as floats (SQLAlchemy makes decimals of ten places of them), TINYINT(1) as bool, long texts as such."""
+        if isinstance(type_, (sa.Double, sa.Float)):
+            return sa.Double() if isinstance(type_, sa.Double) else sa.Float()
+        if isinstance(type_, mysql.TINYINT) and type_.display_width == 1:
+            return sa.Boolean()
+        if isinstance(type_, (mysql.TINYTEXT, mysql.MEDIUMTEXT, mysql.LONGTEXT)):
+            return sa.Text()
+        return type_
 
     def classify(self, error: BaseException) -> Diagnosis:
         """Read the error number, and the names in the message."""

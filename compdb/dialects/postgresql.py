@@ -6,6 +6,7 @@ driver can read every other column of the result in that format too.
 
 from __future__ import annotations
 
+import functools
 import re
 import weakref
 from collections.abc import Mapping, Sequence
@@ -63,6 +64,13 @@ FAULTS = {
     "3F000": Fault.MISSING_TABLE,
     "42703": Fault.MISSING_COLUMN,
     "42601": Fault.SYNTAX,
+    "42702": Fault.SYNTAX,  # an ambiguous name, a function or operator that is not there, an attribute that is not grouped
+    "42725": Fault.SYNTAX,
+    "42803": Fault.SYNTAX,
+    "42804": Fault.SYNTAX,
+    "42846": Fault.SYNTAX,
+    "42883": Fault.SYNTAX,
+    "42P18": Fault.SYNTAX,
 }
 WIRE = {
     "SMALLINT": "int2",
@@ -93,6 +101,12 @@ class PostgreSQL(Dialect):
     """The answers of PostgreSQL."""
 
     name: ClassVar[str] = "postgresql"
+    calculates_with_moments: ClassVar[bool] = True
+    failed_reads_break_nothing: ClassVar[bool] = False
+    answering_words: ClassVar[frozenset[str]] = frozenset(
+        {"user", "current_user", "session_user", "current_role", "current_catalog", "current_schema", "current_date"}
+        | {"current_time", "current_timestamp", "localtime", "localtimestamp"}
+    )
     extra: ClassVar[str | None] = "postgresql"
     drivers: ClassVar[dict[str, str]] = {"psycopg": "psycopg"}
     port: ClassVar[int | None] = 5432
@@ -106,6 +120,12 @@ class PostgreSQL(Dialect):
     def reader_options(self) -> dict[str, Any]:
         """Return autocommit, which psycopg switches on without asking the server."""
         return {"isolation_level": "AUTOCOMMIT"}
+
+    def setup(self, driver: DBAPIConnection, *, reader: bool) -> None:
+        """Have psycopg go on when what it has prepared is outdated."""
+        super().setup(driver, reader=reader)
+        if self.dialect.driver == "psycopg":
+            driver.cursor_factory = _cursor(driver.cursor_factory)
 
     def descriptor(self, driver: DBAPIConnection) -> int | None:
         """Return the socket."""
@@ -155,6 +175,11 @@ class PostgreSQL(Dialect):
     def line_lost(self, error: BaseException) -> bool:
         """Tell whether psycopg found the socket closed while it waited; it does not mark the connection as broken then."""
         return getattr(error, "sqlstate", None) is None and "socket closed" in str(error)
+
+    def forget(self, connection: sa.Connection) -> None:
+        """Have psycopg forget what it has prepared: it does when it sees a ROLLBACK."""
+        connection.exec_driver_sql("BEGIN READ ONLY")
+        connection.exec_driver_sql("ROLLBACK")
 
     # ---------------------------------------------------------------- statements
 
@@ -296,6 +321,8 @@ class PostgreSQL(Dialect):
         state = getattr(cause, "sqlstate", None)
         if state is None:
             return Diagnosis(Fault.DISCONNECT if disconnected(error) else Fault.OTHER)
+        if _is_stale(cause):
+            return Diagnosis(Fault.SERIALIZATION)
         fault = FAULTS.get(state) or FAULTS.get(state[:3]) or FAULTS.get(state[:2]) or Fault.OTHER
         told = cause.diag  # type: ignore[attr-defined]  # psycopg's
         table: str | None = told.table_name
@@ -319,6 +346,37 @@ class _Copied:
     statement: str
     types: list[Any]  # names of types, as psycopg knows them
     columns: list[Sequence[Any]]
+
+
+@functools.cache
+def _cursor(kind: type[Any]) -> type[Any]:
+    """Return a cursor of psycopg's that prepares a statement anew where another process has changed the type of a column since.
+
+    In a transaction it is too late for that: its end makes psycopg forget what it has prepared.
+    """
+
+    class Cursor(kind):  # type: ignore[misc]  # known when a connection is there
+        def execute(self, *arguments: Any, **options: Any) -> Any:
+            try:
+                return super().execute(*arguments, **options)
+            except Exception as error:
+                driver = self.connection
+                if not _is_stale(error) or not driver.autocommit or driver.info.transaction_status != _IDLE:
+                    raise
+                driver.execute("BEGIN READ ONLY")
+                driver.execute("ROLLBACK")
+                return super().execute(*arguments, **options)
+
+    return Cursor
+
+
+_IDLE = 0
+
+
+def _is_stale(error: BaseException) -> bool:
+    """Say whether a statement was prepared when its result had other types."""
+    told = getattr(error, "diag", None) if getattr(error, "sqlstate", None) == "0A000" else None
+    return told is not None and told.source_function == "RevalidateCachedQuery"
 
 
 def copy_rows(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:  # as SQLAlchemy calls it

@@ -88,7 +88,10 @@ SAID = {
     re.compile(r"no such table: (?:\w+\.)?(?P<table>.+)"): Fault.MISSING_TABLE,
     re.compile(r"no such column: (?:(?P<table>[^.]+)\.)?(?P<column>.+)"): Fault.MISSING_COLUMN,
     re.compile(r"table (?P<table>.+) has no column named (?P<column>.+)"): Fault.MISSING_COLUMN,
-    re.compile(r"near \".*\": syntax error|incomplete input|unrecognized token"): Fault.SYNTAX,
+    re.compile(
+        r"near \".*\": syntax error|incomplete input|unrecognized token|no such function|wrong number of arguments"
+        r"|misuse of|ambiguous column name|row value misused|sub-select returns"
+    ): Fault.SYNTAX,
     re.compile(r"too many SQL variables|string or blob too big"): Fault.TOO_LARGE,
 }
 

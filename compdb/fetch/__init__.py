@@ -8,7 +8,7 @@ relation it came from. A new format is a file: it opens the `stream` and says wh
     to_arrow    to_reader     arrow.py      a table, or batches as they are read
     to_rows                   rows.py       mapped objects
 
-`kinds.py` says what a column holds, `stream.py` brings the rows (`wire.py` those of PyMySQL), `fast.py` knows when a reader
+`kinds.py` says what a column holds, `stream.py` brings the rows (`dialects/wire.py` those of PyMySQL), `fast.py` knows when a reader
 that writes Arrow by itself can bring them instead. The way back is `compdb.frames`.
 """
 

@@ -5,7 +5,7 @@ held twice. What the server is asked to do differs:
 
 * psycopg sends the query as always and hands the rows over in chunks, in binary format. A server-side cursor would cost four
   round trips more.
-* Drivers of MySQL read unbuffered, PyMySQL by way of `wire.py`. A result that is given up half-way costs its connection: the
+* Drivers of MySQL read unbuffered, PyMySQL by way of `dialects/wire.py`. A result that is given up half-way costs its connection: the
   server cannot be told to stop.
 * SQLite steps through its rows anyway.
 
@@ -29,8 +29,8 @@ from sqlalchemy.engine.cursor import CursorFetchStrategy
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from compdb.database import Database
+from compdb.dialects import wire
 from compdb.errors import SessionError
-from compdb.fetch import wire
 from compdb.fetch.kinds import Field, Kind, Values, fields, inferred, whole_numbers
 from compdb.sessions import Holder, Transaction
 

@@ -11,6 +11,7 @@ know (a missing parent, a key that is there already) is told in the user's table
     single.py       one row, quickly
     sending.py      batches to the database, in bulk where it has a way
     faults.py       what the database found, in the user's names
+    session.py      rows that come by session.add
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from compdb.insert.faults import translate
 from compdb.insert.forms import columns, dicts
 from compdb.insert.permission import SINK, Mode, Row, Sink, check_permission
 from compdb.insert.sending import check_size, insert_select, store, write
+from compdb.insert.session import watch
 from compdb.insert.single import single
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "insert",
     "prepare",
     "translate",
+    "watch",
     "write",
 ]
 

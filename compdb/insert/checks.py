@@ -181,6 +181,9 @@ def check_columns(
     known = facts(table)
     size = len(next(iter(columns.values()), []))
     if not size:
+        unknown = next((name for name in columns if name not in known.columns), None)
+        if unknown is not None and not ignore_extra_fields:
+            raise UnknownAttribute(unknown, known.label, known.columns)
         return []
 
     def row(place: int) -> Mapping[str, Any]:

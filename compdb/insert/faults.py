@@ -91,7 +91,8 @@ def _missing_parent(database: Database, table: sa.Table, rows: Sequence[Mapping[
             there |= {tuple(row.get(t) for t in theirs) for row in rows}
         missing = [k for k in keys if k not in there]
         if missing:
-            return MissingParent(dag.label(table), dag.label(edge.parent), dict(zip(theirs, missing[0])), len(missing))
+            key = dict(zip(theirs, missing[0]))
+            return MissingParent(dag.label(table), dag.label(edge.parent), key, len(missing), mine)
     return None
 
 

@@ -181,7 +181,7 @@ def _column(name: str, keys: tuple[str, ...]) -> sa.Column[Any]:
 
 def _keys(cls: type[Any], target: sa.Table) -> tuple[str, ...]:
     """Return the attributes that the key source supplies, as far as the declaration tells."""
-    own = [c.name for c in target.primary_key]
+    own = [str(c.name) for c in target.primary_key]
     if getattr(cls, "rows_per_key", None) != "many":
         return tuple(own)
     inherited = {e.parent.name for c in _key_constraints(target, own) for e in c.elements}

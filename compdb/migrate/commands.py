@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import threading
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
@@ -346,7 +347,11 @@ def _told(folder: Path) -> Iterator[None]:
         raise MigrationError(
             f"{folder} is no folder of migrations; make one: compdb init, or migrate.init(folder, ['module:Lab'])"
         )
+    # of a revision that is edited in the second in which it was read, Python would run what it had compiled before
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
     except CommandError as error:
         raise MigrationError(f"{folder}: {error}") from error
+    finally:
+        sys.dont_write_bytecode = before

@@ -10,35 +10,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import MigrateOperation, ops
-from sqlalchemy import exc
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import conv
 
-from compdb.migrate.lookups import RowChanges
-from compdb.migrate.operations import (
-    AlterColumn,
-    ChangeRows,
-    CreateCheck,
-    CreateKey,
-    CreateTable,
-    Fill,
-    Inherit,
-    Recompute,
+from compdb.migrate.building import (
+    alter_column,
+    batch,
+    change_rows,
+    create_foreign_key,
+    create_index,
+    create_table,
+    drop_constraint,
+    made_column,
 )
-from compdb.schema import Check, Column, ForeignKey, Index, Place, Table, Unique, align
-from compdb.schema.compare import same_column, same_default, same_item, same_type
+from compdb.migrate.lookups import RowChanges
+from compdb.migrate.operations import AlterColumn, CreateCheck, CreateKey, Fill, Inherit, Recompute
+from compdb.migrate.renames import Renames, renamed
+from compdb.schema import Column, ForeignKey, Place, Table, align
+from compdb.schema.compare import same_column, same_item, same_type
 
-__all__ = ["Renames", "plan", "renamed"]
-
-_POSTGRESQL: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+__all__ = ["plan"]
 
 State = Mapping[Place, Table]
-Renames = Mapping[Place, Mapping[str, str]]
-"""By table: old name of a column -> new name."""
 
 
 def plan(
@@ -56,11 +51,6 @@ def plan(
         What is to be done to the rows of lookups.
     """
     return list(_Plan(before, after, dialect, renames, rows).operations())
-
-
-def renamed(tables: State, renames: Renames) -> dict[Place, Table]:
-    """Return the tables with columns under their new names; constraints keep theirs."""
-    return {place: _renamed(table, renames) for place, table in tables.items()}
 
 
 @dataclass
@@ -120,15 +110,15 @@ class _Plan:
             self._columns(change)
             self._key(change)
         for change in reversed(changes):
-            yield from _batch(change.new, [_drop(change.new, key, "foreignkey") for key in change.old_keys])
+            yield from batch(change.new, [drop_constraint(change.new, key, "foreignkey") for key in change.old_keys])
         for change in changes:
             yield from self._altered(change)
         for table in self.new:
-            yield from _created(table)
+            yield from create_table(table)
             if table.place in self.rows:
-                yield from _rows(self.rows[table.place], "insert")
+                yield from change_rows(self.rows[table.place], "insert")
         for change in changes:
-            yield from _batch(change.new, [_create_foreign_key(change.new, key) for key in change.new_keys])
+            yield from batch(change.new, [create_foreign_key(change.new, key) for key in change.new_keys])
         for table in _children_first(self.gone):
             yield ops.DropTableOp(table.name, schema=table.schema)
         for change in reversed(changes):
@@ -206,10 +196,10 @@ class _Plan:
         old, new = change.old, change.new
         for name, check in old.checks.items():
             if name not in new.checks or not same_item(check, new.checks[name]):
-                change.drops.append(_drop(new, check, "check"))
+                change.drops.append(drop_constraint(new, check, "check"))
         for name, unique in old.uniques.items():
             if name not in new.uniques or not same_item(unique, new.uniques[name]):
-                change.drops.append(_drop(new, unique, "unique"))
+                change.drops.append(drop_constraint(new, unique, "unique"))
         for name, index in old.indexes.items():
             if name not in new.indexes or not same_item(index, new.indexes[name]):
                 change.drops.append(ops.DropIndexOp(conv(name), new.name, schema=new.schema))
@@ -223,7 +213,7 @@ class _Plan:
                 change.items.append(CreateCheck(conv(name), new.name, check.made, schema=new.schema))
         for name, index in new.indexes.items():
             if name not in old.indexes or not same_item(old.indexes[name], index):
-                change.items.append(_create_index(new, index))
+                change.items.append(create_index(new, index))
 
     def _key(self, change: _Change) -> None:
         old, new = change.old, change.new
@@ -255,16 +245,16 @@ class _Plan:
     def _rows(self, change: _Change, rows: RowChanges) -> None:
         """Put the changes of a lookup's rows where its constraints, and those that refer to it, allow them."""
         if rows.anew:
-            change.cleared = _rows(rows, "delete")
-            change.refilled = _rows(replace(rows, key=change.new.key), "insert")
+            change.cleared = change_rows(rows, "delete")
+            change.refilled = change_rows(replace(rows, key=change.new.key), "insert")
         elif set(change.old.key) != set(change.new.key):
-            change.fills += _rows(rows, "delete", "update")
-            change.refilled = _rows(replace(rows, key=change.new.key), "insert")
+            change.fills += change_rows(rows, "delete", "update")
+            change.refilled = change_rows(replace(rows, key=change.new.key), "insert")
         elif rows.delete and self._is_held(change.new.place):
-            change.fills += [*_rows(rows, "insert"), *_rows(rows, "update")]
-            change.leaving = _rows(rows, "delete")
+            change.fills += [*change_rows(rows, "insert"), *change_rows(rows, "update")]
+            change.leaving = change_rows(rows, "delete")
         else:
-            change.fills += _rows(rows, "insert", "update", "delete")
+            change.fills += change_rows(rows, "insert", "update", "delete")
 
     def _is_held(self, place: Place) -> bool:
         """Tell whether rows that go may be referred to until the end: by a lookup whose rows change, or by a table that goes."""
@@ -280,11 +270,11 @@ class _Plan:
         emptied = change.emptied or (table.place in self.rows and self.rows[table.place].anew)
         free = free or (emptied and set(change.old.key) != set(change.new.key))  # no rows, and made anew on SQLite
         loose = column if free else replace(column, nullable=True)
-        change.loosen.append(ops.AddColumnOp(table.name, _made(loose, key=False), schema=table.schema))
+        change.loosen.append(ops.AddColumnOp(table.name, made_column(loose, key=False), schema=table.schema))
         if free:
             return
         self._fill(change, column)
-        change.tighten.append(self._alter(table, loose, column))
+        change.tighten.append(alter_column(table, loose, column, self.dialect))
 
     def _fill(self, change: _Change, column: Column) -> None:
         """Ask the user for the value that rows get, unless there are none, or it is known."""
@@ -309,34 +299,11 @@ class _Plan:
         if old.nullable and not new.nullable:
             loose = replace(new, nullable=True)
             if not same_column(old, loose, self.dialect) or old.comment != new.comment:
-                change.loosen.append(self._alter(table, old, loose))
+                change.loosen.append(alter_column(table, old, loose, self.dialect))
             self._fill(change, new)
-            change.tighten.append(self._alter(table, loose, new))
+            change.tighten.append(alter_column(table, loose, new, self.dialect))
         else:
-            change.loosen.append(self._alter(table, old, new))
-
-    def _alter(self, table: Table, old: Column, new: Column) -> MigrateOperation:
-        more: dict[str, Any] = {"existing_autoincrement": True} if new.autoincrement else {}
-        if not same_type(old, new, self.dialect):
-            more["modify_type"] = new.type
-            if using := _cast(old, new):
-                more["postgresql_using"] = using
-        if old.nullable != new.nullable:
-            more["modify_nullable"] = new.nullable
-        if not same_default(old, new):
-            more["modify_server_default"] = new.made_default
-        if old.comment != new.comment:
-            more["modify_comment"] = new.comment
-        return AlterColumn(
-            table.name,
-            new.name,
-            schema=table.schema,
-            existing_type=old.type,
-            existing_nullable=old.nullable,
-            existing_server_default=old.made_default,
-            existing_comment=old.comment,
-            **more,
-        )
+            change.loosen.append(alter_column(table, old, new, self.dialect))
 
     # ---------------------------------------------------------------- in order
 
@@ -344,7 +311,7 @@ class _Plan:
         table = change.new
         yield from change.cleared
         if change.renames:
-            yield from _batch(table, change.drops)
+            yield from batch(table, change.drops)
             for old_name, new_name in change.renames.items():
                 column = change.old.columns[new_name]
                 yield AlterColumn(
@@ -359,11 +326,11 @@ class _Plan:
                 )
             change.drops = []
         if change.fills:
-            yield from _batch(table, [*change.drops, *change.loosen])
+            yield from batch(table, [*change.drops, *change.loosen])
             yield from change.fills
-            yield from _batch(table, change.strict)
+            yield from batch(table, change.strict)
         else:
-            yield from _batch(table, [*change.drops, *change.loosen, *change.strict])
+            yield from batch(table, [*change.drops, *change.loosen, *change.strict])
         yield from change.refilled
 
     def _comment(self, change: _Change) -> Iterator[MigrateOperation]:
@@ -374,99 +341,6 @@ class _Plan:
             yield ops.DropTableCommentOp(new.name, schema=new.schema, existing_comment=old.comment)
         else:
             yield ops.CreateTableCommentOp(new.name, new.comment, schema=new.schema, existing_comment=old.comment)
-
-
-# ---------------------------------------------------------------- one operation each
-
-
-def _batch(table: Table, operations: Sequence[MigrateOperation]) -> Iterator[MigrateOperation]:
-    if operations:
-        yield ops.ModifyTableOps(table.name, operations, schema=table.schema)
-
-
-def _drop(table: Table, item: ForeignKey | Unique | Check, kind: str) -> MigrateOperation:
-    return ops.DropConstraintOp(conv(item.stored or item.name), table.name, type_=kind, schema=table.schema)
-
-
-def _cast(old: Column, new: Column) -> str | None:
-    """Return what PostgreSQL has to be told to turn values of one type into another; None where it knows, or cannot."""
-    try:
-        former, spelled = (c.type.compile(_POSTGRESQL).partition(" COLLATE ")[0] for c in (old, new))
-    except exc.CompileError:
-        return None
-    kinds = {former.partition("(")[0], spelled.partition("(")[0]}
-    if len(kinds) == 1:
-        return None
-    through = (
-        "::INTEGER" if "BOOLEAN" in kinds and kinds & {"BIGINT", "SMALLINT"} else ""
-    )  # the one it casts from and to
-    return f'"{new.name}"{through}::{spelled}'
-
-
-def _create_foreign_key(table: Table, key: ForeignKey) -> MigrateOperation:
-    schema, parent = key.parent
-    more = {"source_schema": table.schema, "referent_schema": schema, "ondelete": key.made_ondelete}
-    given = {name: value for name, value in more.items() if value is not None}
-    return ops.CreateForeignKeyOp(conv(key.name), table.name, parent, list(key.columns), list(key.refers), **given)
-
-
-def _create_index(table: Table, index: Index) -> MigrateOperation:
-    if index.made is not None:
-        made = ops.CreateIndexOp.from_index(index.made)
-        made.index_name = conv(index.name)
-        return made
-    return ops.CreateIndexOp(
-        conv(index.name), table.name, list(index.columns or ()), schema=table.schema, unique=index.unique
-    )
-
-
-def _created(table: Table) -> Iterator[MigrateOperation]:
-    columns = [_made(column, key=column.name in table.key) for column in table.columns.values()]
-    items: list[Any] = (
-        [sa.PrimaryKeyConstraint(*table.key, name=conv(table.key_name or f"pk_{table.name}"))] if table.key else []
-    )
-    for key in table.foreign_keys.values():
-        parent = ".".join(filter(None, key.parent))
-        refers = [f"{parent}.{name}" for name in key.refers]
-        items.append(
-            sa.ForeignKeyConstraint(list(key.columns), refers, name=conv(key.name), ondelete=key.made_ondelete)
-        )
-    items += [sa.UniqueConstraint(*u.columns, name=conv(u.name)) for u in table.uniques.values()]
-    items += [_check(c.made, conv(c.name)) for c in table.checks.values()]
-    more: dict[str, Any] = {"comment": table.comment} if table.comment is not None else {}
-    yield CreateTable(table.name, [*columns, *items], schema=table.schema, **more, **table.options)
-    for index in table.indexes.values():
-        yield _create_index(table, index)
-
-
-def _rows(changes: RowChanges, *parts: str) -> list[MigrateOperation]:
-    """Return the operation that does these parts of the changes, if there is anything to do."""
-    chosen = {part: getattr(changes, part) for part in parts if getattr(changes, part)}
-    return [ChangeRows(changes.table, changes.key, **chosen)] if chosen else []
-
-
-def _check(condition: Any, name: str) -> sa.CheckConstraint:
-    return sa.CheckConstraint(condition, name=name, _autoattach=False)
-
-
-def _made(column: Column, *, key: bool) -> sa.Column[Any]:
-    default = getattr(column.made_default, "arg", None)
-    auto: Any = (
-        column.autoincrement if key and (column.autoincrement or isinstance(column.type, sa.Integer)) else "auto"
-    )
-    extra = [column.computed._copy()] if isinstance(column.computed, (sa.Computed, sa.Identity)) else []
-    return sa.Column(
-        column.name,
-        column.type,
-        *extra,
-        nullable=column.nullable,
-        server_default=default,
-        comment=column.comment,
-        autoincrement=auto,
-    )
-
-
-# ---------------------------------------------------------------- helpers
 
 
 def _children_first(tables: Sequence[Table]) -> list[Table]:
@@ -483,24 +357,3 @@ def _children_first(tables: Sequence[Table]) -> list[Table]:
         if table.place not in done:
             visit(table)
     return list(done.values())[::-1]
-
-
-def _renamed(table: Table, renames: Renames) -> Table:
-    mine = renames.get(table.place, {})
-
-    def all_of(names: Iterable[str], of: Mapping[str, str] = mine) -> tuple[str, ...]:
-        return tuple(of.get(n, n) for n in names)
-
-    return replace(
-        table,
-        columns={mine.get(n, n): replace(c, name=mine.get(n, n)) for n, c in table.columns.items()},
-        key=all_of(table.key),
-        foreign_keys={
-            n: replace(k, columns=all_of(k.columns), refers=all_of(k.refers, renames.get(k.parent, {})))
-            for n, k in table.foreign_keys.items()
-        },
-        uniques={n: replace(u, columns=all_of(u.columns)) for n, u in table.uniques.items()},
-        indexes={
-            n: replace(i, columns=None if i.columns is None else all_of(i.columns)) for n, i in table.indexes.items()
-        },
-    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
@@ -11,7 +11,10 @@ from compdb.errors import MigrationError
 from compdb.schema import Place, Table
 from compdb.schema.compare import same_type
 
-__all__ = ["Rename", "find_renames"]
+__all__ = ["Rename", "Renames", "find_renames", "renamed"]
+
+Renames = Mapping[Place, Mapping[str, str]]
+"""By table: old name of a column -> new name."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,11 @@ def find_renames(
     return found
 
 
+def renamed(tables: Mapping[Place, Table], renames: Renames) -> dict[Place, Table]:
+    """Return the tables with columns under their new names; constraints keep theirs."""
+    return {place: _renamed(table, renames) for place, table in tables.items()}
+
+
 def _candidates(there: Table, ours: Table, dialect: sa.Dialect) -> Iterator[tuple[str, str]]:
     for old in [c for n, c in there.columns.items() if n not in ours.columns]:
         for new in [c for n, c in ours.columns.items() if n not in there.columns]:
@@ -98,3 +106,24 @@ def _followed(there: Table, ours: Table, found: Mapping[Place, Mapping[str, str]
                     new = other.columns[other.refers.index(wanted)]
                     if new not in there.columns:
                         yield mine, new
+
+
+def _renamed(table: Table, renames: Renames) -> Table:
+    mine = renames.get(table.place, {})
+
+    def all_of(names: Iterable[str], of: Mapping[str, str] = mine) -> tuple[str, ...]:
+        return tuple(of.get(n, n) for n in names)
+
+    return replace(
+        table,
+        columns={mine.get(n, n): replace(c, name=mine.get(n, n)) for n, c in table.columns.items()},
+        key=all_of(table.key),
+        foreign_keys={
+            n: replace(k, columns=all_of(k.columns), refers=all_of(k.refers, renames.get(k.parent, {})))
+            for n, k in table.foreign_keys.items()
+        },
+        uniques={n: replace(u, columns=all_of(u.columns)) for n, u in table.uniques.items()},
+        indexes={
+            n: replace(i, columns=None if i.columns is None else all_of(i.columns)) for n, i in table.indexes.items()
+        },
+    )

@@ -9,7 +9,7 @@ that no lock is held while it computes. If that transaction fails it is repeated
 key, and no make runs twice.
 
 `keys` finds what is pending, `run` holds what one call of populate shares (connections, snapshot, buffer), `make` is one make at work,
-`loop` puts them together, `progress` counts, `display` shows.
+`points` asks for single rows, `rowfacts` knows the row that a make fills in, `loop` puts them together, `progress` counts, `display` shows.
 """
 
 import importlib

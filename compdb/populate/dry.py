@@ -34,7 +34,7 @@ def make_dry(cls: type[Any], key: dict[str, Any], **options: Any) -> dict[str, l
         make.abort()
         run.close()
     found: dict[str, list[dict[str, Any]]] = {}
-    for call in make.calls:
+    for call in make.calls or ():
         found.setdefault(dag.label(call.table), []).extend(
             {n: codecs.decode(v) if isinstance(v, codecs.Encoded) else v for n, v in r.items()} for r in call.rows
         )

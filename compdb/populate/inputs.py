@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import orm
+from sqlalchemy.orm.attributes import set_committed_value
 
 from compdb import dag, types
 from compdb.dialects import Dialect
@@ -70,12 +71,17 @@ class Inputs:
         self._shapes: dict[tuple[sa.Table, tuple[str, ...]], Any] = {}  # a key, None, or not looked at yet
         self._rows: dict[tuple[sa.Table, tuple[str, ...]], _Read] = {}
         self._kept: dict[type[Any], list[Any]] = {}
+        self._linked: list[tuple[str, tuple[str, ...], dict[Any, Any]]] = []
+        self.links_again: tuple[type[Any], ...] = ()
         self.weight = 0
 
     def forget(self) -> None:
         """The window has ended: what was read is of the past."""
+        if self._kept:
+            self.links_again = tuple(self._kept)
         self._rows.clear()
         self._kept.clear()
+        self._linked.clear()
         self.weight = 0
 
     def serves(self, table: sa.Table, names: tuple[str, ...], equality: Key, key: Key) -> bool:
@@ -107,7 +113,7 @@ class Inputs:
         there = self._rows.get((table, names))
         if there is None:
             there = self._rows[table, names] = self._read(connection, table, own, names)
-        wanted = key[own[0]] if len(own) == 1 else tuple([key[n] for n in own])
+        wanted = _wanted(key, own)
         found = there.rows.get(wanted)
         if found is None:
             return None if wanted in there.left else []
@@ -127,14 +133,21 @@ class Inputs:
         found.left = {k[0] if wide == 1 else k for k in slices.left}
         return found
 
+    @property
+    def knows_links(self) -> bool:
+        """Whether makes have looked for parent rows by links."""
+        return bool(self._linked or self.links_again)
+
     def load(self, session: orm.Session, parent: type[Any]) -> None:
         """Bring the parent rows of the whole batch into the session, so that links find them there."""
         if parent in self._kept or len(self.batch) < 2:
             return
         self._kept[parent] = []
-        for target, pairs in self.links.values():
+        for name, (target, pairs) in self.links.items():
             if target is not parent:
                 continue
+            found: dict[Any, Any] = {}
+            attributes = [sa.inspect(parent).get_property_by_column(parent.__table__.c[n]).key for _, n in pairs]
             table: sa.Table = parent.__table__
             keys = list(dict.fromkeys(tuple([k[mine] for mine, _ in pairs]) for k in self.batch))
             columns = [table.c[theirs] for _, theirs in pairs]
@@ -142,7 +155,19 @@ class Inputs:
             for some in self._slices(keys, len(pairs), long):
                 rows = session.scalars(sa.select(parent).where(self.dialect.among(columns, some))).all()
                 self._kept[parent] += rows
-                self.weight += sum([_size(row.__dict__.get(name)) for name in long for row in rows])
+                found.update({_wanted(row.__dict__, attributes): row for row in rows})
+                self.weight += sum([_size(row.__dict__.get(n)) for n in long for row in rows])
+            self._linked.append((name, tuple(mine for mine, _ in pairs), found))
+
+    def link(self, session: orm.Session, row: Any, key: Key) -> None:
+        """Give the row to be made the parent rows that makes have looked for before, rather than wait until it asks for them."""
+        parents, self.links_again = self.links_again, ()
+        for parent in parents:
+            self.load(session, parent)
+        for name, own, rows in self._linked:
+            found = rows.get(_wanted(key, own))
+            if found is not None:
+                set_committed_value(row, name, found)
 
     def _slices(self, keys: list[tuple[Any, ...]], wide: int, long: Sequence[Any]) -> _Slices:
         """Return the keys in slices: as many as a statement takes, or few at first where rows may be `long`."""
@@ -170,6 +195,11 @@ class _Slices(Iterator[list[tuple[Any, ...]]]):
         room, weight = max(0, BYTES - self.inputs.weight), self.inputs.weight - self._before
         likely = room * self._read // weight if weight else self.most
         return min(self.most, likely, max(few, GROWTH * self._read)) if room else 0
+
+
+def _wanted(values: Key, names: Sequence[str]) -> Any:
+    """Return these values as a key of a dict: one by itself, several as a tuple."""
+    return values[names[0]] if len(names) == 1 else tuple([values[n] for n in names])
 
 
 def _is_long(column: Any) -> bool:

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from compdb import dag
 from compdb.algebra import Relation, to_relation
 from compdb.algebra.state import Lack
+from compdb.database import Database
 from compdb.errors import CompdbError, PopulateError, UnknownAttribute
 from compdb.fetch.stream import stream
 from compdb.jobs import jobs_of
@@ -86,7 +87,7 @@ class Pending:
         self.table: sa.Table = cls.__table__
         self.label = dag.label(self.table)
         whole: Relation[Any] = cls.key_source
-        own = [c.name for c in self.table.primary_key]
+        own = [str(c.name) for c in self.table.primary_key]
         self.names = tuple(n for n in own if n in whole.primary_key)
         self._check(cls, whole, own)
         self.source: Relation[Any] = whole.proj()
@@ -129,12 +130,18 @@ class Pending:
                 f' populate({owners[0]} & "{error.attribute} > 0")',
             ) from error
 
+    @contextmanager
+    def telling(self) -> Iterator[Database]:
+        """Give the database; a name in a restriction that nobody has is told as the attribute it was meant to be."""
+        with self._hinting(), self.source.telling() as database:
+            yield database
+
     def _ask(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         def ask() -> Sequence[sa.Row[Any]]:
             with database.reading(query) as connection:
                 return connection.execute(query).all()
 
-        with self._hinting(), self.source.telling() as database:
+        with self.telling() as database:
             return insisting(database, self.label, ask)
 
     def statement(self) -> sa.Select[Any]:
@@ -198,11 +205,15 @@ class Pending:
 
         def read() -> Spool:
             spool = Spool(self.names)
-            with stream(database, query) as source:
-                spool.take(source.columns())
+            try:
+                with stream(database, query) as source:
+                    spool.take(source.columns())
+            except BaseException:
+                spool.close()
+                raise
             return spool
 
-        with self._hinting(), self.source.telling() as database:
+        with self.telling() as database:
             spool = insisting(database, self.label, read)
         with closing(spool):
             yield from spool.pages(shuffled=order == "random")

@@ -11,13 +11,16 @@ A job is a row: the key, `status`, `priority`, times, `error_message`, `error_st
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 
 from compdb import cascade, dag, jobs, types
+from compdb import insert as inserting
 from compdb.algebra import Relation
 from compdb.algebra.heading import Attribute, Heading
 from compdb.database import database_of
@@ -139,21 +142,32 @@ class Jobs(Relation[Any]):
     def error(self, key: Mapping[str, Any], error_message: str, error_stack: str | None = None) -> None:
         """Note that `key` failed."""
         queue, named = self._queue(), self._named(key)
-        insisting(queue.database, lambda connection: queue.note_error(connection, named, error_message, error_stack))
+        with self._telling(queue, named):
+            insisting(queue.database, lambda connection: queue.note_error(connection, named, error_message, error_stack))
 
     def ignore(self, key: Mapping[str, Any], reason: str = "") -> None:
         """Have `key` passed over from now on, by every populate, whether it has a job or not."""
         queue, named = self._queue(), self._named(key)
         values = tuple(named[n] for n in self._facts.keys)
-        insisting(queue.database, lambda connection: queue.ignore(connection, {values: reason}))
+        with self._telling(queue, named):
+            insisting(queue.database, lambda connection: queue.ignore(connection, {values: reason}))
 
     def delete(self, prompt: bool | None = False, dry_run: bool = False, part_integrity: str = "enforce") -> Any:
         """Delete these jobs, without asking: their keys are pending again, unless their result is there."""
         keys = None if self.equality is not None and not self.equality else self.keys_select()
         assert self.table is not None
-        return cascade.delete(
-            self.database, self.table, keys, prompt=prompt, dry_run=dry_run, part_integrity=part_integrity
-        )
+        with self.telling() as database:
+            return cascade.delete(
+                database, self.table, keys, prompt=prompt, dry_run=dry_run, part_integrity=part_integrity
+            )
+
+    @contextmanager
+    def _telling(self, queue: Queue, named: Mapping[str, Any]) -> Iterator[None]:
+        """Tell of a key whose parents are not there in their names."""
+        try:
+            yield
+        except exc.DBAPIError as error:
+            raise inserting.translate(queue.database, self._facts.table, [named], error) from error
 
     def _named(self, key: Mapping[str, Any]) -> dict[str, Any]:
         facts = self._facts

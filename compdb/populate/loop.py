@@ -6,6 +6,7 @@ import itertools
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, cast
 
@@ -66,12 +67,11 @@ def populate(
             most = min((n for n in (limit, max_calls) if n is not None), default=None)
             more: dict[str, Any] = {"order": order, "limit": most, "priority": priority, "renew": refresh is not False}
             keys = Feed(cls, worker, restrictions, in_order=here, **more)
+            advance = _both(advance, keys)
             if refresh:
                 renew(cls, queue, restrictions)
-        if here:
-            outcome = _one_by_one(cls, pending.names, keys, make_kwargs or {}, stop, advance)
-        else:
-            outcome = _elsewhere(cls, pending.names, keys, make_kwargs or {}, stop, advance, processes, executor)
+        work = _Work(cls, pending.names, keys, make_kwargs or {}, stop, advance)
+        outcome = _one_by_one(work) if here else _elsewhere(work, processes, executor)
     if outcome.errors and stop:
         raise outcome.errors[0][1]
     errors = [(k, e if return_exception_objects else told(e)) for k, e in outcome.errors]
@@ -93,44 +93,55 @@ def _database(cls: type[Any]) -> Database:
     return database
 
 
-def _one_by_one(
-    cls: type[Any],
-    names: tuple[str, ...],
-    keys: Iterator[dict[str, Any]],
-    options: dict[str, Any],
-    stop: bool,
-    advance: Callable[[int, int], None],
-) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What one call of populate has to do, wherever the makes run.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The attributes of the keys.
+    keys : iterator of keys
+        A `Feed` if they are reserved.
+    options : dict
+        Passed to each make.
+    stop : bool
+        End at the first error.
+    advance : callable
+        Told how many keys were done and how many errors there are.
+    """
+
+    cls: type[Any]
+    names: tuple[str, ...]
+    keys: Iterator[dict[str, Any]]
+    options: dict[str, Any]
+    stop: bool
+    advance: Callable[[int, int], None]
+
+
+def _one_by_one(work: _Work) -> Outcome:
     """Make the keys in this process; of those that are reserved, the ones that are still wanted when their turn comes."""
-    if not isinstance(keys, Feed):
-        return run_keys(cls, names, keys, options, stop=stop, advance=advance)
-    advance, who = _both(advance, keys), keys.worker.id
-    return run_keys(cls, names, keys, options, stop=stop, advance=advance, wanted=keys.wanted, worker_id=who)
+    keys = work.keys
+    more: dict[str, Any] = {}
+    if isinstance(keys, Feed):
+        more = {"wanted": keys.wanted, "worker_id": keys.worker.id}
+    return run_keys(work.cls, work.names, keys, work.options, stop=work.stop, advance=work.advance, **more)
 
 
-def _elsewhere(
-    cls: type[Any],
-    names: tuple[str, ...],
-    keys: Iterator[dict[str, Any]],
-    options: dict[str, Any],
-    stop: bool,
-    advance: Callable[[int, int], None],
-    processes: int | None,
-    executor: Any,
-) -> Outcome:
+def _elsewhere(work: _Work, processes: int | None, executor: Any) -> Outcome:
     """Make the keys in worker processes, or by an executor; what is reserved and does not begin is given back."""
     from compdb.populate.parallel import elsewhere, task_for  # noqa: PLC0415 - multiprocessing, which nothing else needs
 
+    cls, keys = work.cls, work.keys
     who: str | None = None
     more: dict[str, Any] = {}
     if isinstance(keys, Feed):
-        advance, who = _both(advance, keys), keys.worker.id
-        more = {"stopping": draining, "take_back": keys.take_back}
+        who, more = keys.worker.id, {"stopping": draining, "take_back": keys.take_back}
     database = database_of(cls.__table__)
     ledger = Ledger(cls, database, who)
-    task = task_for(cls, database, names, options, stop=stop, worker_id=ledger.worker_id)
+    task = task_for(cls, database, work.names, work.options, stop=work.stop, worker_id=ledger.worker_id)
     results = elsewhere(cls, task, keys, processes, executor, ledger.fail, **more)
-    return _gather(dag.label(cls.__table__), results, stop, advance)
+    return _gather(dag.label(cls.__table__), results, work.stop, work.advance)
 
 
 def _both(advance: Callable[[int, int], None], feed: Feed) -> Callable[[int, int], None]:

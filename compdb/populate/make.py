@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import sqlalchemy as sa
 from sqlalchemy import exc, orm
@@ -20,7 +20,16 @@ from sqlalchemy.sql.elements import ColumnClause
 
 from compdb import dag
 from compdb import insert as inserting
-from compdb.errors import DuplicateKey, EmptyMake, InputsChanged, MakeError, SessionError, UnknownAttribute, WrongKey
+from compdb.errors import (
+    DuplicateKey,
+    EmptyMake,
+    InputsChanged,
+    MakeError,
+    SessionError,
+    TransactionLost,
+    UnknownAttribute,
+    WrongKey,
+)
 from compdb.insert import Mode, Row
 from compdb.jobs import Skip
 from compdb.populate.digest import digest
@@ -32,7 +41,7 @@ PACKAGE = str(Path(__file__).resolve().parent.parent)
 
 
 class Call:
-    """One call of insert in a make, checked: its rows, and the line it was made from."""
+    """One call of insert in a make, checked: its rows, and the line it was made from, if it was not what make set on self."""
 
     __slots__ = ("line", "mode", "rows", "table")
 
@@ -46,10 +55,12 @@ class Make:
 
     __slots__ = (
         "began",
+        "broken",
         "buffer",
         "calls",
         "closed",
         "committing",
+        "ended",
         "has_written",
         "inserted_own",
         "keep",
@@ -65,14 +76,14 @@ class Make:
 
     def __init__(self, run: Run, key: dict[str, Any], *, keep: bool = True) -> None:
         self.run, self.key, self.keep = run, key, keep
-        self.calls: list[Call] = []  # all of them, where nothing is to be kept
+        self.calls: list[Call] | None = None if keep else []  # all of them, where nothing is to be kept
         self.owner, self.closed, self.committing = run.owner, False, False
         self.buffer: list[Call] = []
-        self.seen: dict[sa.Table, list[Row] | set[tuple[Any, ...]]] = {}  # rows of the one call, or keys of several
+        self.seen: dict[sa.Table, list[Row] | set[tuple[Any, ...]]] | None = None  # rows of one call, or keys of several
         self.weight = 0
         self.transaction: sa.RootTransaction | None = None
-        self.inserted_own = False
-        self.has_written = False
+        self.broken: Exception | None = None
+        self.inserted_own = self.has_written = self.ended = False
         self.began, self.seconds = time.monotonic(), 0.0
         self.skipped: Skip | None = None
 
@@ -86,8 +97,10 @@ class Make:
     def insert(self, table: sa.Table, rows: list[Row], mode: Mode) -> None:
         """Take rows of one call of insert."""
         self._check_owner()
+        if self.broken is not None:
+            self._refuse_to_go_on(self.broken)
         self.has_written = True
-        call = Call(table, rows, mode, _line())
+        call = Call(table, rows, mode, "" if self.ended else _line())
         if table in self.run.rank:
             self._check_keys(call)
             call = self._without_doubles(call)
@@ -95,7 +108,7 @@ class Make:
                 self.inserted_own = True
         else:
             self.go_direct()
-        if not self.keep:
+        if self.calls is not None:
             self.calls.append(call)
         self.weight += _weight(table, call.rows)
         self.buffer.append(call)
@@ -129,6 +142,8 @@ class Make:
 
     def _without_doubles(self, call: Call) -> Call:
         """Find a key that this make has inserted before, while the line that inserts it again is still known."""
+        if self.seen is None:
+            self.seen = {}
         before = self.seen.get(call.table)
         if before is None:  # one call has no doubles
             self.seen[call.table] = call.rows
@@ -159,6 +174,8 @@ class Make:
 
     def connection(self, statement: Any) -> sa.Connection:
         """Return the connection on which `statement` should run: the snapshot, or this make's own transaction."""
+        if self.broken is not None:
+            self._refuse_to_go_on(self.broken)
         if self.transaction is None:
             if not isinstance(statement, sa.SelectBase) or getattr(statement, "_for_update_arg", None) is not None:
                 self.go_direct()
@@ -175,12 +192,14 @@ class Make:
     def answer(
         self, table: sa.Table, names: tuple[str, ...], equality: Mapping[str, Any]
     ) -> list[tuple[Any, ...]] | None:
-        """Return what the window has read ahead, if it may serve."""
-        inputs = self.run.inputs
-        if self.has_written or not inputs.serves(table, names, equality, self.key):
-            return None
-        connection = self.run.snapshot.connection()
-        return inputs.rows(connection, self.run.snapshot.number, table, names, self.key)
+        """Return what the window has read ahead, if it may serve, or the row of a key."""
+        run, found = self.run, None
+        if not self.has_written and run.inputs.serves(table, names, equality, self.key):
+            connection = run.snapshot.connection()
+            found = run.inputs.rows(connection, run.snapshot.number, table, names, self.key)
+        if found is None and self.transaction is None and self.broken is None:
+            found = run.points.rows(table, names, equality)
+        return found
 
     def _could_see_buffered(self, statement: sa.SelectBase) -> bool:
         """Say whether a statement could return rows of the buffer; that of a statement which many makes run is found out once."""
@@ -213,6 +232,8 @@ class Make:
         """From here on run in a write transaction of its own; the makes finished before are committed first."""
         if self.transaction is not None:
             return
+        if self.broken is not None:
+            self._refuse_to_go_on(self.broken)
         self.has_written = True
         self.run.flush()
         self.transaction = self.run.writer.begin()
@@ -237,17 +258,45 @@ class Make:
             waiting = []
         calls, self.buffer = [c for c in self.buffer if c not in waiting], waiting
         for call in sorted(calls, key=lambda c: self.run.rank.get(c.table, -1)):
+            writer = self.run.writer
+            inside = writer.in_nested_transaction()
+            # rows of tables that are not its own may be there already, and a make that has seen to that goes on
+            place = None if inside or call.table in self.run.rank else writer.begin_nested()
             try:
-                inserting.write(self.run.database, self.run.writer, call.table, call.rows, call.mode)
+                inserting.write(self.run.database, writer, call.table, call.rows, call.mode)
             except exc.DBAPIError as error:
-                if self.run.writer.in_nested_transaction():
-                    raise self._tell(call, error) from error
-                raise self._told_outside(call, error) from error
+                raise self._told(call, error, place, inside=inside) from error
+            except BaseException:
+                if place is not None:
+                    place.rollback()
+                raise
+            if place is not None:
+                place.commit()
 
-    def _told_outside(self, call: Call, error: exc.DBAPIError) -> Exception:
-        """Undo the transaction that the error has broken, then tell the error."""
-        self.abort()
+    def _told(self, call: Call, error: exc.DBAPIError, place: sa.NestedTransaction | None, *, inside: bool) -> Exception:
+        """Undo what the error has broken, to the last SAVEPOINT if there is one, and tell the error.
+
+        Parameters
+        ----------
+        inside : bool
+            Whether it happened in a `with Lab.transaction()`, which undoes its own.
+        """
+        writer = self.run.writer
+        lost = error.connection_invalidated or "compdb_lost" in writer.info
+        if not lost and place is not None:
+            place.rollback()
+        elif not inside:
+            self.broken = error
+            self.abort()
         return self._tell(call, error)
+
+    def _refuse_to_go_on(self, error: Exception) -> NoReturn:
+        """Raise in a make that has swallowed an error which undid everything it had written."""
+        said = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        told = f"make of {self.run.label} goes on for {self.key} after an error that undid what it had written: {said}"
+        if self.run.passes(error):
+            raise TransactionLost(told) from error
+        raise MakeError(f"{told}; let it raise, or insert in a block of its own: `with Lab.transaction():`") from error
 
     # ------------------------------------------------------------ three parts
 
@@ -283,17 +332,21 @@ class Make:
 
     def finish(self, row: Any) -> None:
         """See that the row of the key is there, and hand the make to its window."""
-        self.seconds = time.monotonic() - self.began
+        self.seconds, self.ended = time.monotonic() - self.began, True
+        if self.broken is not None:
+            self._refuse_to_go_on(self.broken)
         if self.skipped is not None:
             self._skip()
             return
-        self._insert_self(row)
-        if self.run.session.pending():
+        pending = self.run.session.pending()
+        self._insert_self(row, pending=pending)
+        if pending:
             self.run.session.flush()
         if self.transaction is None:
             if not self.inserted_own:
                 raise self._empty()
             if self.keep:
+                self.seen = None  # thousands of makes wait for the end of the window, and what they hold is looked at in vain
                 self.run.take(self)
             return
         self._send_what_can_go()
@@ -321,8 +374,8 @@ class Make:
         if self.keep:
             self.run.take(self)
 
-    def _insert_self(self, row: Any) -> None:
-        """Insert the row that the make filled in, if it filled it in."""
+    def _insert_self(self, row: Any, *, pending: bool) -> None:
+        """Insert the row that the make filled in, if it filled it in; the session may have other rows `pending`."""
         if row in self.run.session:  # the make has added it, so it goes with the rest of the session
             return
         values = self.run.facts.values(row)
@@ -337,7 +390,7 @@ class Make:
         wrong = self.run.facts.misspelt(row)
         if wrong is not None:
             raise UnknownAttribute(wrong, self.run.label, self.run.facts.attributes, f"make set it on self for {self.key}")
-        given = {sa.inspect(type(new)).local_table for new in self.run.session.new}
+        given = {sa.inspect(type(new)).local_table for new in self.run.session.new} if pending else ()
         if filled or ((self.seen or given) and self.run.table not in given):
             inserting.insert(self.run.table, [values])
 
@@ -376,7 +429,8 @@ class Make:
     def _noted(self, call: Call, translated: Exception, error: exc.DBAPIError) -> Exception:
         if translated is not error:
             translated.__cause__ = error
-            translated.add_note(f"inserted at {call.line}, by make({self.key}) of {self.run.label}")
+            how = f"inserted at {call.line}" if call.line else "set on self"
+            translated.add_note(f"{how}, by make({self.key}) of {self.run.label}")
         return translated
 
 

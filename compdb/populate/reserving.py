@@ -33,7 +33,7 @@ SECONDS = 0.5
 """How much work a batch should hold."""
 LONG = 4 * SECONDS
 """After how long what has not begun of a batch is given back."""
-MOST, GROWTH = 500, 4
+MOST, GROWTH = 500, 8
 PATIENCE = 600.0
 """How long to wait for another one who looks for new keys, in seconds: among 10^8 that takes minutes."""
 FRESH = 0.5
@@ -62,7 +62,7 @@ def refresh(
 ) -> dict[str, int]:
     """Make jobs of what is pending; what is pointless in the whole table is taken out."""
     pending, whole = Pending(cls, restrictions), Pending(cls, ())
-    with queue.database.lock(f"jobs {pending.table.key}", PATIENCE):
+    with pending.telling(), queue.database.lock(f"jobs {pending.table.key}", PATIENCE):
         return queue.refresh(pending.missing(), whole.source.select(), priority=priority, delay=delay)
 
 
@@ -94,10 +94,12 @@ class Feed(Iterator[Held]):
     ) -> None:
         self.cls, self.worker, self.restrictions = cls, worker, restrictions
         self.order, self.left, self.priority, self.renew, self.in_order = order, limit, priority, renew, in_order
-        self.conditions = [Pending(cls, restrictions).in_source()] if restrictions else []
+        self._pending = Pending(cls, restrictions)
+        self.conditions = [self._pending.in_source()] if restrictions else []
         self._here: deque[Held] = deque()  # reserved, and not handed out
         self._ahead: deque[Held] = deque()  # handed out, and not begun
         self._size, self._done, self._got = 1, 0, 1
+        self._left_over = 0  # of the jobs that this worker has had made, how many it has not got itself
         self._since = self._began = time.monotonic()
         self._refreshed = -FRESH
         self._lock = threading.RLock()
@@ -173,9 +175,10 @@ class Feed(Iterator[Held]):
         self._adjust()
         self.worker.look()
         queue = self.worker.queue
-        batch = self._reserve() if queue.due() else []  # to look costs less than to ask in vain
-        if not batch and self.renew and time.monotonic() - self._refreshed >= FRESH:
-            batch = self._look_for_more()
+        with self._pending.telling():
+            batch = self._reserve() if self._left_over or queue.due() else []  # to look costs less than to ask in vain
+            if not batch and self.renew and time.monotonic() - self._refreshed >= FRESH:
+                batch = self._look_for_more()
         self._began = time.monotonic()
         return batch
 
@@ -189,10 +192,11 @@ class Feed(Iterator[Held]):
                 if queue.due() and (batch := self._reserve()):
                     return batch
                 if ours:
-                    refresh(self.cls, queue, self.restrictions, priority=5 if self.priority is None else self.priority)
+                    priority = 5 if self.priority is None else self.priority
+                    self._left_over = refresh(self.cls, queue, self.restrictions, priority=priority)["added"]
                     self._refreshed = self._since = time.monotonic()
                     self._done = 0
-                    return self._reserve() if queue.due() else []
+                    return self._reserve() if self._left_over or queue.due() else []
             if time.monotonic() > patience:
                 log.warning(
                     "%s: another worker has been looking for new keys for more than %g s",
@@ -208,6 +212,7 @@ class Feed(Iterator[Held]):
             self.worker.about, count, *self.conditions, order=self.order, priority=self.priority
         )
         self._got = len(found)
+        self._left_over = max(0, self._left_over - len(found)) if len(found) == count else 0
         if self.order == "random":
             random.shuffle(found)
         return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,20 +24,21 @@ from compdb import dag
 from compdb import insert as inserting
 from compdb.database import HELD, Database, Owner
 from compdb.dialects import Fault
-from compdb.errors import ConnectionFailed, DuplicateKey, LeaseLost, MakeError, TransactionLost, nearest
+from compdb.errors import ConnectionFailed, DuplicateKey, LeaseLost, MakeError, TransactionLost
 from compdb.executors.interrupts import undisturbed
 from compdb.jobs import Ledger, Skip, told
 from compdb.populate.events import hooks
-from compdb.populate.inputs import Inputs
+from compdb.populate.inputs import AT_ONCE, Inputs
 from compdb.populate.patience import RETRIES, Hopeless, insisting, until_it_answers
+from compdb.populate.points import Points
+from compdb.populate.rowfacts import RowFacts
 from compdb.populate.snapshot import Snapshot
 from compdb.sessions import parents_first
-from compdb.table import Table
 
 if TYPE_CHECKING:
     from compdb.populate.make import Make
 
-__all__ = ["MakeSession", "Outcome", "RowFacts", "Run"]
+__all__ = ["MakeSession", "Outcome", "Run"]
 
 log = logging.getLogger("compdb")
 
@@ -69,7 +70,7 @@ class MakeSession(orm.Session):
 
     def pending(self) -> bool:
         """Say whether it holds rows that are to be written."""
-        return bool(self.new or self.dirty or self.deleted)
+        return bool(self.identity_map.check_modified() or self.new or self.deleted)
 
     def flush(self, objects: Any = None) -> None:
         """Write the rows that the make has given the session: from there on the make is a direct one."""
@@ -158,6 +159,7 @@ class Run:
         self.inputs = Inputs(cls, self.below, names, database.dialect, ahead)
         self.could_see: WeakKeyDictionary[sa.SelectBase, bool] = WeakKeyDictionary()
         self.snapshot = Snapshot(database, 1.5 * interval)
+        self.points = Points(self.snapshot, self.below)
         self.session = MakeSession(self)
         self.finished: list[Make] = []
         self.weight = 0
@@ -191,7 +193,11 @@ class Run:
 
     def perform(self, row: Any, make: Make, options: dict[str, Any]) -> None:
         """Call the make of `row`, in the one form or in the three-part form."""
+        if self.inputs.knows_links:
+            self.inputs.link(self.session, row, make.key)
         answer = make.in_three_parts(row, options) if self.three_parts else row.make(dict(make.key), **options)
+        if isinstance(answer, (Generator, Coroutine, AsyncGenerator)):
+            raise _not_run(self.label, answer)
         make.skipped = answer if isinstance(answer, Skip) else None
 
     def rest(self) -> None:
@@ -304,8 +310,11 @@ class Run:
     def look_again(self, keys: list[dict[str, Any]]) -> None:
         """Find out which of `keys` somebody else has made meanwhile."""
         columns = [self.table.c[n] for n in keys[0]]
-        query = sa.select(*columns).where(self.database.dialect.among(columns, [tuple(key.values()) for key in keys]))
-        self.made_meanwhile = {tuple(row) for row in self._ask(query)}
+        wanted, most = [tuple(key.values()) for key in keys], max(1, AT_ONCE // len(columns))
+        self.made_meanwhile = set()
+        for start in range(0, len(wanted), most):
+            some = self.database.dialect.among(columns, wanted[start : start + most])
+            self.made_meanwhile |= {tuple(row) for row in self._ask(sa.select(*columns).where(some))}
 
     def _ask(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         def ask() -> Sequence[sa.Row[Any]]:
@@ -348,7 +357,7 @@ class Run:
 
     def reconnect(self) -> None:
         """Begin afresh after the database ended a transaction or a connection."""
-        self.snapshot.close()
+        self.snapshot.close(failed=True)
         self.inputs.forget()
         self._drop_writer()
 
@@ -444,34 +453,13 @@ def _master_columns(table: sa.Table, master: sa.Table) -> dict[str, str]:
     return {theirs: mine for mine, theirs in edge.pairs if mine != theirs}
 
 
-class RowFacts:
-    """How a mapped class names its columns, found out once."""
-
-    def __init__(self, cls: type[Any]) -> None:
-        mapper = sa.inspect(cls)
-        self.cls, self._manager = cls, mapper.class_manager
-        # SQLAlchemy listens to `init` itself, once
-        self._quick = self._manager.original_init is Table.__init__ and len(list(self._manager.dispatch.init)) == 1
-        self.columns = {p.key: p.columns[0].name for p in mapper.column_attrs}
-        self.attributes = {column: attribute for attribute, column in self.columns.items()}
-        self._names = frozenset(p.key for p in mapper.attrs)
-
-    def misspelt(self, row: Any) -> str | None:
-        """Return a name that `row` was given, that means nothing, and that looks like an attribute which was not set."""
-        others = row.__dict__.keys() - self._names
-        unset = self._names - row.__dict__.keys()
-        return next((n for n in sorted(others) if not n.startswith("_") and nearest(n, unset)), None)
-
-    def blank(self, key: Mapping[str, Any]) -> Any:
-        """Return a row of which only the key is set."""
-        given = {self.attributes[name]: value for name, value in key.items()}
-        if not self._quick:
-            return self.cls(**given)
-        row = self._manager.new_instance()
-        row.__dict__.update(given)
-        return row
-
-    def values(self, row: Any) -> dict[str, Any]:
-        """Return the values that `row` has, by column."""
-        state = row.__dict__
-        return {column: state[a] for a, column in self.columns.items() if a in state}
+def _not_run(label: str, answer: Any) -> MakeError:
+    """Return the error for a make of which nothing has run, since its caller was to go on with it."""
+    if isinstance(answer, (Coroutine, AsyncGenerator)):
+        if isinstance(answer, Coroutine):
+            answer.close()
+        return MakeError(f"make of {label} is declared with `async def`, so nothing of it ran: write `def`")
+    return MakeError(
+        f"make of {label} has a `yield`, so nothing of it ran: write its parts as make_fetch, make_compute and make_insert,"
+        " which each return a tuple to the next"
+    )

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm.attributes import instance_state
 
 from compdb.database import Database, database_of
 from compdb.errors import LeaseLost, MakeTimeout
@@ -25,7 +26,7 @@ log = logging.getLogger("compdb")
 
 Key = dict[str, Any]
 
-BATCH = 256
+BATCH = 512
 """For how many keys inputs are read ahead at the most."""
 
 FRESH = 1.0
@@ -90,13 +91,16 @@ def run_keys(
 def _known_ahead(run: Run, keys: Iterable[Key]) -> Iterator[Key]:
     """Yield the keys; those that come next are known to the run, so that it can read ahead for them."""
     feed, size = iter(keys), 1
-    read = time.monotonic()
+    read, seen = time.monotonic(), ""
     while True:
         batch = [key for _, key in zip(range(size), feed)]
         if not batch:
             return
         if isinstance(batch[0], Held):
-            run.end_snapshot()  # which may be of a time before these keys
+            tokens = {key.token for key in batch if isinstance(key, Held)}
+            if tokens != {seen}:
+                run.end_snapshot()  # which may be of a time before these keys
+            seen = batch[-1].token if isinstance(batch[-1], Held) else ""
         elif time.monotonic() - read > FRESH:
             run.look_again(batch)
         run.inputs.batch = batch
@@ -153,14 +157,14 @@ def _one(run: Run, key: dict[str, Any], options: dict[str, Any]) -> None:
 class working:  # noqa: N801 (a verb, as `with` reads it)
     """Give the row to be made, with its key set and its parents reachable; what the block leaves undone is undone."""
 
-    __slots__ = ("_holding", "_token", "make", "run")
+    __slots__ = ("_holding", "_row", "_token", "make", "run")
 
     def __init__(self, run: Run, make: Make) -> None:
         self.run, self.make = run, make
 
     def __enter__(self) -> Any:
         run, make = self.run, self.make
-        row = run.facts.blank(make.key)
+        row = self._row = run.facts.blank(make.key)
         self._holding = run.database.holding(make)
         self._holding.__enter__()
         self._token = SINK.set(make)
@@ -184,6 +188,8 @@ class working:  # noqa: N801 (a verb, as `with` reads it)
         finally:
             SINK.reset(self._token)
             self.run.session.make = None
+            # a row that was changed holds itself, so that a session does not lose it; nobody but the collector would free it
+            instance_state(self._row)._strong_obj = None
             self._holding.__exit__(None, None, None)
 
 

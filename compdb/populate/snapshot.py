@@ -30,15 +30,20 @@ class Snapshot:
     ----------
     number : int
         Counts the states seen: what was read under another number is of another state.
+    busy : lock
+        Whoever holds it reads without being disturbed by the timer.
+    listeners : tuple of callable
+        Those of ours on the connection.
     """
 
     def __init__(self, database: Database, seconds: float) -> None:
         self.database, self.seconds = database, seconds
         self._connection: sa.Connection | None = None
-        self._lock = threading.RLock()
+        self.busy = self._lock = threading.RLock()
         self._running = 0
         self._timer: threading.Timer | None = None
         self.number = 0
+        self.listeners: tuple[Any, ...] = ()
 
     def connection(self) -> sa.Connection:
         """Return the connection, seeing one state until `end` (or the timer)."""
@@ -58,8 +63,14 @@ class Snapshot:
         """Whether a state is being held."""
         return self._connection is not None and self._connection.in_transaction()
 
-    def end(self) -> None:
-        """Let go of the state; the connection stays."""
+    def end(self, *, failed: bool = False) -> None:
+        """Let go of the state; the connection stays.
+
+        Parameters
+        ----------
+        failed : bool
+            A statement failed: what the driver has learned from the server is forgotten too.
+        """
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
@@ -68,13 +79,16 @@ class Snapshot:
             if self._connection is not None and self._connection.in_transaction():
                 try:
                     self._connection.commit()
+                    if failed:
+                        self.database.dialect.forget(self._connection)
+                        self._connection.commit()
                 except exc.SQLAlchemyError:  # a connection that is gone holds no state either
                     self._drop()
 
-    def close(self) -> None:
+    def close(self, *, failed: bool = False) -> None:
         """Give the connection back."""
         with self._lock:
-            self.end()
+            self.end(failed=failed)
             if self._connection is not None:
                 connection, self._connection = self._connection, None
                 connection.close()
@@ -108,13 +122,15 @@ class Snapshot:
     def _watch(self, connection: sa.Connection) -> None:
         """Know when a statement runs: the timer keeps off then."""
 
-        def begins(*_: Any) -> None:
+        def begins(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
             with self._lock:
                 self._running += 1
+            return statement, parameters
 
         def ends(*_: Any) -> None:
             with self._lock:
                 self._running = max(0, self._running - 1)
 
-        event.listen(connection, "before_cursor_execute", begins)
+        event.listen(connection, "before_cursor_execute", begins, retval=True)
         event.listen(connection, "after_cursor_execute", ends)
+        self.listeners = (begins, ends)

@@ -11,7 +11,7 @@ Values are few, so that rows meet.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,8 @@ Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 NUMBERS = (0, 1, 2, 2**63 - 1, -(2**63))
 FLOATS = (0.5, 0.1, -1.5, 1.7976931348623157e308, 2.2250738585072014e-308)
+MOST_TEXTS = 2
+"""How many texts a key may have: MySQL has room for 3,072 bytes in one, of which a text of 255 characters takes 1,020."""
 SECONDARY = ("x", "y", "note", "size")
 """Names that several tables use for attributes of their own."""
 
@@ -64,12 +66,16 @@ class Made:
         return list(self.metadata.tables.values())
 
     def create(self, engine: sa.Engine) -> None:
-        """Create the tables and insert the rows."""
-        self.metadata.create_all(engine)
-        with engine.begin() as connection:
-            for table in self.tables:
-                for row in self.rows[table.name]:  # one by one: a row may refer to the one before
-                    connection.execute(table.insert().values(row))
+        """Create the tables and insert the rows; if that fails, there are none."""
+        try:
+            self.metadata.create_all(engine)
+            with engine.begin() as connection:
+                for table in self.tables:
+                    for row in self.rows[table.name]:  # one by one: a row may refer to the one before
+                        connection.execute(table.insert().values(row))
+        except BaseException:
+            self.metadata.drop_all(engine)
+            raise
 
 
 @st.composite
@@ -98,9 +104,8 @@ def _table(draw: Draw, made: Made, number: int) -> sa.Table:
         key = draw(st.sampled_from([f"k{number}", f"k{number}", "a"]))
         while key in columns:
             key += "_"
-        columns[key] = sa.Column(
-            key, column_type(draw(st.sampled_from([int, int, str]))), primary_key=True, autoincrement=False
-        )
+        kinds = [int, int, str] if _texts(c for c in columns.values() if c.primary_key) < MOST_TEXTS else [int]
+        columns[key] = sa.Column(key, column_type(draw(st.sampled_from(kinds))), primary_key=True, autoincrement=False)
     for own in draw(st.lists(st.sampled_from(SECONDARY), max_size=3, unique=True)):
         if own not in columns:
             kind = draw(st.sampled_from([int, str, float]))
@@ -129,6 +134,10 @@ def _link(draw: Draw, made: Made, name: str, columns: dict[str, sa.Column[Any]])
     link = Link(parent.name, tuple(pairs))
     if len({mine for mine, _ in pairs}) < len(pairs) or link in made.links[name]:
         return
+    keyed = [c for c in columns.values() if c.primary_key]
+    added = [parent.c[theirs] for mine, theirs in pairs if mine not in {c.name for c in keyed}]
+    if key and _texts([*keyed, *added]) > MOST_TEXTS:
+        return
     for mine, their_name in pairs:
         old = columns.get(mine)
         in_key = key or (old is not None and old.primary_key)
@@ -137,6 +146,11 @@ def _link(draw: Draw, made: Made, name: str, columns: dict[str, sa.Column[Any]])
             mine, parent.c[their_name].type, primary_key=in_key, nullable=null, autoincrement=False
         )
     made.links[name].append(link)
+
+
+def _texts(columns: Iterable[sa.Column[Any]]) -> int:
+    """Return how many texts are among the columns of a key."""
+    return sum(column.type.python_type is str for column in columns)
 
 
 def _root(made: Made, column: sa.Column[Any], name: str) -> sa.Column[Any] | None:

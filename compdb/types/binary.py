@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
 from compdb.errors import InvalidValue
 from compdb.types.adapter import Adapter, is_null, wrong
-from compdb.types.variants import is_generic, vary
+from compdb.types.variants import is_generic, of_mysql, vary
 
 __all__ = ["BytesAdapter", "adapter", "column_type", "portable"]
 
@@ -29,7 +28,7 @@ def portable(type_: Type) -> Type | None:
         return None
     if isinstance(type_, sa.LargeBinary):
         base: Type = type_ if type(type_) is sa.LargeBinary else sa.LargeBinary(type_.length)
-        return vary(base, instead_of=type_, mysql=mysql.LONGBLOB())
+        return vary(base, instead_of=type_, mysql=of_mysql("LONGBLOB"))
     if isinstance(type_, (sa.BINARY, sa.VARBINARY)):
         return vary(type_, postgresql=sa.LargeBinary(type_.length), sqlite=sa.LargeBinary(type_.length))
     return None

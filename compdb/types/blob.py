@@ -14,13 +14,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 from sqlalchemy.sql import operators
 
 from compdb import codecs
 from compdb.errors import InvalidValue, RestrictionError
 from compdb.types.adapter import Adapter
-from compdb.types.variants import vary
+from compdb.types.variants import Varied, of_mysql, vary
 
 __all__ = ["Blob", "BlobAdapter", "adapter", "column_type", "portable"]
 
@@ -47,7 +46,7 @@ class _Comparator(sa.types.TypeDecorator.Comparator[Any]):
         raise RestrictionError(_NOT_COMPARED)
 
 
-class Blob(sa.types.TypeDecorator[Any]):
+class Blob(Varied[Any]):
     """Any value that `compdb.codecs` keeps: arrays, numbers, text, and dicts, lists, tuples and sets of them.
 
     Parameters
@@ -56,12 +55,13 @@ class Blob(sa.types.TypeDecorator[Any]):
         Slower to write, smaller to keep.
     """
 
-    impl = vary(sa.LargeBinary(), mysql=mysql.LONGBLOB())
+    impl: Any = sa.LargeBinary
     cache_ok = True
     comparator_factory: Any = _Comparator
 
     def __init__(self, compression: str | None = None) -> None:
         super().__init__()
+        self.impl = vary(sa.LargeBinary(), mysql=of_mysql("LONGBLOB"))
         self.compression = compression
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> bytes | None:

@@ -13,11 +13,10 @@ from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
 from compdb.errors import InvalidValue, shorten
 from compdb.types.adapter import NOTHING, Adapter, is_null, wrong
-from compdb.types.variants import is_generic, vary
+from compdb.types.variants import is_generic, of_mysql, vary
 
 __all__ = ["TextAdapter", "adapter", "clean", "column_type", "portable", "short_text"]
 
@@ -53,7 +52,7 @@ def portable(type_: Type) -> Type | None:
     base: Type = type_ if plain else sa.Text(length) if long else sa.String(length)
     binary: Type = sa.Text(length, collation="C") if long else sa.String(length, collation="C")
     if long or length is None or length > LONGEST_VARCHAR:
-        return vary(base, instead_of=type_, postgresql=binary, mysql=mysql.LONGTEXT())
+        return vary(base, instead_of=type_, postgresql=binary, mysql=of_mysql("LONGTEXT"))
     return vary(base, instead_of=type_, postgresql=binary)
 
 

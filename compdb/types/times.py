@@ -16,11 +16,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
 from compdb.errors import InvalidValue, shorten
 from compdb.types.adapter import Adapter, wrong
-from compdb.types.variants import is_generic, vary
+from compdb.types.variants import Varied, is_generic, of_mysql, vary
 
 __all__ = [
     "DateAdapter",
@@ -45,17 +44,21 @@ _NOT_FINER = "is finer than a microsecond, which is what databases keep; round i
 
 
 def _naive() -> Type:
-    return vary(sa.DateTime(), mysql=mysql.DATETIME(fsp=6))
+    return vary(sa.DateTime(), mysql=of_mysql("DATETIME", fsp=6))
 
 
-class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
+class UtcDateTime(Varied[dt.datetime]):
     """A moment in time: aware datetimes in, the same moments out, in UTC. Stored as naive UTC on every database.
 
     >>> recorded: Mapped[datetime] = mapped_column(UtcDateTime)
     """
 
-    impl = _naive()
+    impl: Any = sa.DateTime
     cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.impl = _naive()
 
     def process_bind_param(self, value: dt.datetime | None, dialect: sa.Dialect) -> dt.datetime | None:
         """Turn an aware datetime into naive UTC."""
@@ -128,7 +131,7 @@ def column_type(python_type: Any) -> Type | None:
     types: dict[Any, Type] = {
         dt.date: sa.Date(),
         dt.datetime: _naive(),
-        dt.time: vary(sa.Time(), mysql=mysql.TIME(fsp=6)),
+        dt.time: vary(sa.Time(), mysql=of_mysql("TIME", fsp=6)),
         dt.timedelta: Duration(),
         UtcDateTime: UtcDateTime(),
         Duration: Duration(),
@@ -146,10 +149,10 @@ def portable(type_: Type) -> Type | None:
         if type_.timezone:
             return vary(UtcDateTime(), instead_of=type_)
         base: Type = type_ if type(type_) is sa.DateTime else sa.DateTime()
-        return vary(base, instead_of=type_, mysql=mysql.DATETIME(fsp=6))
+        return vary(base, instead_of=type_, mysql=of_mysql("DATETIME", fsp=6))
     if isinstance(type_, sa.Time):
         base = type_ if type(type_) is sa.Time and not type_.timezone else sa.Time()
-        return vary(base, instead_of=type_, mysql=mysql.TIME(fsp=6))
+        return vary(base, instead_of=type_, mysql=of_mysql("TIME", fsp=6))
     return type_ if isinstance(type_, sa.Date) else None
 
 

@@ -279,20 +279,24 @@ def proj(
 Aggregates = dict[str, Callable[[list[Row]], Any]]
 
 
-def aggr(a: Model, b: Model, keep: list[str], values: Aggregates, exclude: bool) -> Model:
+OfBoth = dict[str, Callable[[Row, list[Row]], Any]]
+
+
+def aggr(a: Model, b: Model, keep: list[str], values: Aggregates, of_both: OfBoth, exclude: bool) -> Model:
     names, _ = shared(a, b)
     if not set(a.key) <= set(names):
         raise Refused("not the whole key")
     base = proj(a, keep, {}, {}, {})
-    if set(values) & set(base.names):
+    if {*values, *of_both} & set(base.names):
         raise Refused("clash")
     match = matcher(a, b, names)
     rows = []
     for r in a.rows:
         group = [s for s in b.rows if match(r, s)]
         if group or not exclude:
-            rows.append({**{n: r[n] for n in base.names}, **{n: f(group) for n, f in values.items()}})
-    return Model(a.world, [*base.attrs, *(Attr(n, False, None) for n in values)], rows)
+            told = {**{n: f(group) for n, f in values.items()}, **{n: f(r, group) for n, f in of_both.items()}}
+            rows.append({**{n: r[n] for n in base.names}, **told})
+    return Model(a.world, [*base.attrs, *(Attr(n, False, None) for n in (*values, *of_both))], rows)
 
 
 def occurring(names: list[str], a: Model, values: Aggregates | None = None) -> Model:

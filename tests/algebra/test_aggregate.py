@@ -179,6 +179,14 @@ def test_values_that_occur_are_a_relation(lab):
     assert (rigs & Top(1, order_by="rig DESC")).to_dicts() == [{"rig": "B"}]
 
 
+def test_no_attributes_are_no_columns_of_a_frame(lab):
+    for rows, n in ((U() & lab.Session, 1), (U() & (lab.Session & False), 0)):
+        assert rows.to_pandas().shape == (n, 0)
+        assert rows.to_arrow().column_names == rows.to_polars().columns == []
+        assert rows.to_arrow().num_rows == n
+        assert rows.to_dicts() == [{}] * n
+
+
 def test_universal_set_refuses_what_has_no_end(sqlite_lab):
     lab = sqlite_lab
     with pytest.raises(RestrictionError):
@@ -321,6 +329,57 @@ def test_every_row_is_kept_whatever_stands_in_an_aggregate(lab, value, expected)
         found = lab.Session.aggr(lab.Trial, v=value, **more).to_dicts(order_by="KEY")
         assert [r["v"] and float(r["v"]) for r in found] == pytest.approx(expected)
         assert not more or [r["k"] for r in found] == [2, 1, 0, 3]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("coalesce(max(rt), (select quality))", [0.5, 0.4, None, 0.6]),
+        ("coalesce(max(rt), (select quality + (select count(*) from (select 1 as k) t)))", [0.5, 1.4, None, 0.6]),
+        ("max(rt) + (select count(*) from (select 1 as k) t) + quality * 0", [1.5, None, None, 1.6]),
+        ("max((select rt + quality))", [1.4, None, None, 1.3]),
+        ("( select quality )", [0.9, 0.4, None, 0.7]),
+    ],
+)
+def test_a_select_inside_text_may_name_the_left_side(lab, value, expected):
+    """MariaDB gave NULL for every row."""
+    found = lab.Session.aggr(lab.Trial & "rt > 0.45", v=value, n="count(*)").to_dicts(order_by="KEY")
+    assert [r["v"] and float(r["v"]) for r in found] == pytest.approx(expected)
+    assert [r["n"] for r in found] == [1, 0, 0, 1]
+
+
+def test_a_select_by_sqlalchemy_beside_an_aggregate_may_ask_for_the_left_side(lab):
+    t, s = lab.trial, lab.session.alias()
+    better = sa.select(sa.func.count()).select_from(s).where(s.c.quality > lab.session.c.quality).scalar_subquery()
+    for left in (lab.Session, lab.Session & "quality > 0", lab.Session.proj(..., x="1")):
+        found = left.aggr(lab.Trial & "rt > 0.45", n=sa.func.count(), v=sa.func.count(t.c.rt) * 10 + better)
+        rows = {(r["subject_id"], r["session_idx"]): (r["n"], r["v"]) for r in found}
+        want = {("M1", 1): (1, 10), ("M1", 2): (0, 2), ("M2", 1): (0, 0), ("M3", 1): (1, 11)}
+        assert rows == {key: want[key] for key in rows}
+        assert len(rows) == len(left)
+
+
+def test_what_stands_beside_an_aggregate_and_cannot_be_told_from_it_is_refused(lab):
+    """An aggregate of outer columns alone belongs to the query around its SELECT, whose rows it would make one."""
+    q, t, n = lab.session.c.quality, lab.trial.c.rt, lab.note
+    for value in (
+        "coalesce(max(rt), (select max(quality) from (select 1 as k) t))",
+        "count(*) + quality /* the best */",
+        sa.func.count() + sa.select(sa.func.count()).select_from(n).where(n.c.line > sa.func.abs(t - q)).scalar_subquery(),
+    ):
+        with pytest.raises(RestrictionError, match=r"v= names 'quality' of Session beside .*Session.Trial, 'quality', a="):
+            lab.Session.aggr(lab.Trial, v=value)
+    fixed = lab.Session.aggr(lab.Trial, "quality", a="max(rt)").proj(v="coalesce(a, quality)")
+    assert [r["v"] for r in fixed.to_dicts(order_by="KEY")] == [0.5, 0.4, None, 0.6]
+    grouped = lab.Session.aggr(lab.Trial, v="count(*) + quality /* the best */", exclude_nonmatching=True)
+    assert [float(r["v"]) for r in grouped.to_dicts(order_by="KEY")] == pytest.approx([2.9, 1.4, 3.7])
+
+
+def test_a_filter_belongs_to_its_aggregate(lab):
+    if lab.database.dialect.name in ("mysql", "mariadb"):
+        pytest.skip("MySQL and MariaDB have no FILTER")
+    found = lab.Session.aggr(lab.Trial, v="count(*) filter (where rt > quality - 0.2) + coalesce(quality, 0)")
+    assert [float(r["v"]) for r in found.to_dicts(order_by="KEY")] == pytest.approx([0.9, 0.4, 0, 1.7])
 
 
 def test_aggregates_that_not_every_database_has(lab):

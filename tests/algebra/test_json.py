@@ -181,8 +181,6 @@ def test_an_empty_result_has_the_types_of_its_paths(Setting):
 
 
 def test_aggr_says_what_is_inside_the_left_side_also_where_nothing_belongs_to_it(Setting):
-    if Setting.database.dialect.name == "postgresql":
-        pytest.skip("JSON is not grouped by")
     found = Setting.aggr(Setting.proj() & "n < 1", c="count(*)", gain="params.gain:int", low="params.filter.band[0]:float")
     expected = [(1, 2, 1.5), (0, 10, 0.5), (0, None, None), (0, None, None)]
     assert [tuple(r.values())[1:] for r in found.to_dicts(order_by="KEY")] == expected

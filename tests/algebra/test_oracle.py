@@ -21,8 +21,10 @@ from hypothesis import strategies as st
 
 from compdb.algebra import AndList, Not, Relation, Top, U
 from compdb.database import Database, bind
+from compdb.declare.checks import KEY_BYTES
 from compdb.errors import CompdbError
-from compdb.testing.pipelines import FLOATS, NUMBERS, Made, pipelines
+from compdb.testing.pipelines import FLOATS, NUMBERS, Made, _link, pipelines
+from compdb.types import column_type, key_bytes
 
 from . import oracle
 from .oracle import Model, Refused, Truth, World
@@ -219,9 +221,10 @@ class Expressions:
             a, b = self.two()
         keep, exclude = self.some(a.model.secondary, 3), not self.often()
         named, values = self.aggregates(b.model)
+        said, of_both = self.of_both(a.model, b.model)
         self.step(
-            lambda: a.relation.aggr(b.relation, *keep, exclude_nonmatching=exclude, **named),
-            lambda: oracle.aggr(a.model, b.model, keep, values, exclude),
+            lambda: a.relation.aggr(b.relation, *keep, exclude_nonmatching=exclude, **named, **said),
+            lambda: oracle.aggr(a.model, b.model, keep, values, of_both, exclude),
             a,
             b,
         )
@@ -289,6 +292,26 @@ class Expressions:
             named["top"] = f"max({number})"
             values["top"] = lambda g: max((r[number] for r in g if r[number] is not None), default=None)
         return named, values
+
+    def of_both(self, a: Model, b: Model) -> tuple[dict[str, Any], oracle.OfBoth]:
+        """Return expressions that name, in their aggregates and beside them, an attribute that only the left side has."""
+        mine = [n for n in a.names if n not in b.names]
+        if not mine or self.often():
+            return {}, {}
+        left = self.random.choice(mine)
+        beside = f"count(*) + (case when {left} is null then 100 else 200 end)"
+        named: dict[str, Any] = {"said": beside, "known": f"count({left})"}
+        values: oracle.OfBoth = {
+            "said": lambda r, g: len(g) + (100 if r[left] is None else 200),
+            "known": lambda r, g: 0 if r[left] is None else len(g),
+        }
+        numbers = [n for n in b.names if b[n].kind is int]
+        if numbers and a[left].kind is int:
+            number = self.random.choice(numbers)
+            named["most"] = f"coalesce(max({number}), {self.random.choice([left, f'(select {left})'])})"
+            values["most"] = lambda r, g: max((s[number] for s in g if s[number] is not None), default=r[left])
+        chosen = [n for n in named if self.random.random() < 0.7]
+        return {n: named[n] for n in chosen}, {n: values[n] for n in chosen}
 
     def order(self, a: Model) -> list[tuple[str, bool]]:
         first = {n: self.random.random() < 0.5 for n in self.some(a.names, 2)}
@@ -424,3 +447,26 @@ def test_every_expression_is_what_python_says(oracle_database):
     assert seen["expressions"] >= 25 * runs
     if runs >= ENOUGH:  # hypothesis begins with small pipelines, which have few rows
         assert seen["with rows"] >= seen["expressions"] / 6  # few of the random ones would be no test
+
+
+def test_the_keys_of_random_pipelines_fit_an_index():
+    made = Made(sa.MetaData())
+    text = column_type(str)
+    parent = sa.Table("t0", made.metadata, *(sa.Column(n, text, primary_key=True) for n in ("a", "b")))
+    made.links["t1"], columns = [], {}
+    for renamed in (1, 0):
+        drawn = [renamed, True, parent]  # a link in the key, under names of its own if 0
+        _link(lambda _, drawn=drawn: drawn.pop(), made, "t1", columns)
+    assert list(columns) == ["a", "b"]  # two more would have more bytes than an index of MySQL
+    assert sum(key_bytes(column.type) for column in columns.values()) <= KEY_BYTES
+
+
+def test_a_pipeline_that_cannot_be_made_leaves_nothing():
+    made = Made(sa.MetaData())
+    sa.Table("t0", made.metadata, sa.Column("a", column_type(int), primary_key=True))
+    made.rows["t0"] = [{"a": 1}, {"a": 1}]
+    engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+    with pytest.raises(sa.exc.IntegrityError):
+        made.create(engine)
+    assert sa.inspect(engine).get_table_names() == []
+    engine.dispose()

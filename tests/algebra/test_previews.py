@@ -18,6 +18,7 @@ from compdb.testing.pipelines import pipelines
 
 from .test_oracle import Expressions
 
+RUNS = 8
 EXPRESSIONS = 15
 
 
@@ -25,6 +26,7 @@ class Shown(Expressions):
     """Shows every expression instead of comparing its rows."""
 
     def compare(self, found, expected):
+        self.seen["previews"] += 1
         total = len(expected.rows)
         words = f"{total:,} row" + ("" if total == 1 else "s")
         words = words if total <= 12 else f"first 12 of {words}"
@@ -39,19 +41,23 @@ class Shown(Expressions):
 
 
 def test_previews_of_random_expressions_show_all_of_them(oracle_database):
-    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    shown = Counter()
+
+    @settings(max_examples=RUNS, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(made=pipelines(), random=st.randoms(use_true_random=False))
     def run(made, random):
         made.create(oracle_database.engine)
         bind(made.metadata, oracle_database)
         try:
-            shown = Shown(made, random, Counter())
+            expressions = Shown(made, random, shown)
             for _ in range(EXPRESSIONS):
-                shown.grow()
+                expressions.grow()
         finally:
             made.metadata.drop_all(oracle_database.engine)
 
     run()
+    assert shown["previews"] >= RUNS * EXPRESSIONS / 2
+    assert shown["with rows"] > 0
 
 
 def test_an_unknown_name_in_a_text_is_told_as_when_it_is_fetched(lab):

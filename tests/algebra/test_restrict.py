@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+import compdb as cdb
+from compdb import Key, Mapped
 from compdb.algebra import AndList, Not, Relation, Top, U
 from compdb.errors import InvalidValue, JoinError, RestrictionError, UnknownAttribute
 
@@ -522,3 +524,44 @@ def test_rows_of_frames_and_of_sqlalchemy(lab):
     for wrong in (frame["quality"].reset_index(drop=True), pd.Index(["M1"])):
         with pytest.raises(RestrictionError, match="is no condition"):
             lab.Session & wrong
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        lambda lab: lab.Session & "no_such_function(session_idx) > 1",
+        lambda lab: lab.Session & "sum(session_idx) > 1",
+        lambda lab: lab.Session.proj(x="no_such_function(session_idx)"),
+        lambda lab: lab.Session & "coalesce() = 1",
+    ],
+)
+def test_a_text_that_the_database_cannot_read_is_told_as_what_was_written(lab, question):
+    asked = question(lab)
+    for verb in (lambda r: r.to_dicts(), lambda r: r.to_pandas(), lambda r: r.to_arrays()):
+        with pytest.raises(RestrictionError, match=r"the database cannot read a text in it") as caught:
+            verb(asked)
+        assert "Session" in str(caught.value)
+        assert isinstance(caught.value.__cause__, sa.exc.DBAPIError)
+
+
+def test_a_word_that_the_database_answers_itself_is_not_taken_for_an_attribute(url):
+    class Lab(cdb.Pipeline):
+        """People, and what they did."""
+
+    class User(cdb.Manual, Lab):
+        user: Key[str]
+        age: Mapped[int]
+
+    Lab.activate(url)
+    User.insert([("ann", 3), ("bob", 4)])
+    assert (User & {"user": "bob"}).fetch1("age") == 4
+    assert (User & "age > 3 and 'user' = 'user'").fetch1("user") == "bob"
+    if not str(url).startswith("postgresql"):
+        assert (User & "user = 'bob'").fetch1("age") == 4
+        return
+    for wrong in (lambda: User & "user = 'bob'", lambda: User & "age = 4 AND User='bob'", lambda: User.proj(x="upper(user)")):
+        with pytest.raises(RestrictionError, match=r"user in .* is a word of postgresql.*double quotes"):
+            wrong()
+    assert (User & "\"user\" = 'bob'").fetch1("age") == 4
+    assert (User & '"user".age = 4').fetch1("user") == "bob"
+    assert (User.proj(x='upper("user")') & {"user": "bob"}).fetch1("x") == "BOB"

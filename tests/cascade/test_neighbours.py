@@ -6,6 +6,7 @@ import runpy
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -132,15 +133,14 @@ def test_delete_races_with_populate_in_another_process(url: str, tmp_path: Path)
     finally:
         sys.argv = argv
     session, scan, spikes = pipeline.Session, pipeline.Scan, pipeline.Spikes
+    told = [tmp_path / f"worker {number}" for number in range(2)]  # no pipe: it might be full before anybody reads it
     workers = [
-        subprocess.Popen(
-            [sys.executable, str(script), url, "4"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        for _ in range(2)
+        subprocess.Popen([sys.executable, str(script), url, "4"], stdout=path.open("w"), stderr=subprocess.STDOUT) for path in told
     ]
-    for worker in workers:
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == "ready\n"
+    deadline = time.monotonic() + 60
+    while not all(path.read_text().startswith("ready\n") for path in told):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     deleted = rounds = 0
     while any(worker.poll() is None for worker in workers):
         session.insert([(i,) for i in range(10)], skip_duplicates=True)
@@ -149,10 +149,9 @@ def test_delete_races_with_populate_in_another_process(url: str, tmp_path: Path)
         deleted, rounds = deleted + gone, rounds + 1
         frames = scan.aggr(scan.Frame, frames="count(frame)")
         assert [row for row in frames.to_dicts() if row["frames"] != 3] == []
-    for worker in workers:
-        said, _ = worker.communicate()
+    for worker, path in zip(workers, told):
         assert worker.returncode == 0
-        assert said.endswith("done\n")  # after what populate logged of keys whose session had gone
+        assert path.read_text().endswith("done\n")  # after what populate logged of keys whose session had gone
     assert rounds > 5
     assert len(scan - session) == len(spikes - scan) == 0
 

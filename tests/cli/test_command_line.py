@@ -100,7 +100,7 @@ def test_what_a_module_prints_does_not_spoil_the_document(compdb, sqlite_lab):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["statu"], 'did you mean "status"'),
+        (["statu"], "did you mean compdb status?"),
         (["populate", "--limt", "3"], "did you mean --limit"),
         (["populate", "--limit", "many"], "unable to convert"),
         (["populate", "--limit", "0"], "must be"),
@@ -113,6 +113,10 @@ def test_what_a_module_prints_does_not_spoil_the_document(compdb, sqlite_lab):
         (["populate", "--where", "Sr: x > 1"], "there is no table 'Sr'; did you mean 'Src'?"),
         (["populate", "--where", "Note: text = 'good'"], "Res, Twice does not follow from Note"),
         (["populate", "--where", "k !! 3"], "cannot read"),
+        (["errors"], "there is no command 'errors'; did you mean compdb jobs errors? there are: init, activate, status"),
+        (["nope"], "there is no command 'nope'; there are: init, activate, status, populate, worker, jobs, diagram, migrate"),
+        (["migrate", "upp"], "compdb migrate: there is no command 'upp'; did you mean compdb migrate up?"),
+        (["populate", "--where", "Src: xx > 1"], "no attribute 'xx' in"),
         (["jobs", "errors", "--where", "q = 3"], "Res has no jobs with 'q'; they have k, status"),
         (["jobs", "ignore", "Res"], "which keys? --where"),
         (["jobs", "ignore", "Res", "--every", "--where", "k = 3"], "which keys? --where"),

@@ -69,10 +69,9 @@ def test_a_limited_codec_passes_for_what_it_takes(sloppy):
     suite.test_describing_never_raises()
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - {"strided", "structured, hard"}))  # views
 def test_difference_sees_no_difference_between_a_value_and_itself(name):
-    if name not in ("strided", "structured, hard"):  # views
-        assert difference(EXAMPLES[name], codecs.decode(codecs.encode(EXAMPLES[name]))) is None
+    assert difference(EXAMPLES[name], codecs.decode(codecs.encode(EXAMPLES[name]))) is None
 
 
 @pytest.mark.parametrize(

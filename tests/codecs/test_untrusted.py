@@ -252,8 +252,8 @@ def test_many_keys_of_one_hash_are_refused(monkeypatch):
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
 def test_forged_payloads_cost_little():
     told = attack("forged")
-    for name, (ours, theirs, seconds, megabytes) in told.items():
-        assert seconds < 15, (name, seconds)
+    for name, (ours, theirs, units, megabytes) in told.items():
+        assert units < 300, (name, units)
         assert megabytes < 600, (name, megabytes)
         if name not in ("array of no width", "decimal of a million digits", "decimal of a huge exponent"):
             assert ours.startswith("refused: "), (name, ours)

@@ -174,10 +174,18 @@ def test_a_program_without_text_decoration_gets_lines(blobs: sa.MetaData) -> Non
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["blobs", "sessions", "pedigree", "random"])
-def test_pictures_to_look_at(name: str, theme: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_a_saved_picture_shows_every_table_in_its_theme(
+    name: str, theme: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     """Set COMPDB_TEST_PICTURES to a folder to keep them."""
     metadata = conftest.random_pipeline(2) if name == "random" else request.getfixturevalue(name)
     progress = {"SessionSummary": (1, 4), "SessionAnalysis": (0, 8), "QualityCheck": (3, 3), "Detection": (1, 3)}
     folder = Path(PICTURES or tmp_path)
     path = Diagram(metadata, progress=progress).save(folder / f"{name}_{theme}.svg", theme=theme)  # type: ignore[arg-type]
-    ElementTree.parse(path)
+    root = ElementTree.parse(path).getroot()
+    tables = {dag.label(table) for table in metadata.tables.values()}
+    boxes = {name: g for name, g in groups(root).items() if g.get("class") != "alias"}
+    assert set(boxes) == tables
+    counted = {f"{of - left} / {of}" for table, (left, of) in progress.items() if table in tables}
+    assert {words.text for g in boxes.values() for words in g.iter(f"{NS}text")} == tables | counted
+    assert {r.get("fill") for r in root.iter(f"{NS}rect") if r.get("class") == "ground"} == {THEMES[theme].ground}

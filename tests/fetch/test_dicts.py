@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 import tracemalloc
 
 import numpy as np
@@ -79,16 +78,13 @@ def test_a_generator_closed_half_way_leaves_a_connection_that_works(numbered):
 
 
 def test_what_is_given_up_is_not_read_to_its_end(numbered):
-    """12 million rows; the server is told, or the line cut."""
-    other = EVERYTHING.alias()
-    rows = iterate(
-        numbered, sa.select(EVERYTHING.c.id, other.c.id.label("b")).select_from(EVERYTHING.join(other, sa.true()))
-    )
+    """40 billion rows, which nobody could read; the server is told, or the line cut."""
+    b, c = EVERYTHING.alias(), EVERYTHING.alias()
+    product = EVERYTHING.join(b, EVERYTHING.c.id < b.c.id + 9999).join(c, b.c.id < c.c.id + 9999)
+    rows = iterate(numbered, sa.select(EVERYTHING.c.id, b.c.id.label("b"), c.c.id.label("c")).select_from(product))
     next(rows)
-    start = time.monotonic()
     rows.close()
     assert len(to_dicts(numbered, SELECT)) == 3500
-    assert time.monotonic() - start < 4
 
 
 def test_a_generator_that_was_never_started_holds_nothing(numbered):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 
 import pymysql
 import pytest
@@ -10,8 +11,9 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 
 from compdb.database import connect
+from compdb.dialects import wire
 from compdb.errors import InvalidValue
-from compdb.fetch import iterate, to_dicts, wire
+from compdb.fetch import iterate, to_dicts
 from compdb.types import Choice
 
 from ..conftest import fresh_url
@@ -118,29 +120,32 @@ def test_a_fetch_that_fails_half_way_leaves_its_transaction_whole(database):
     assert len(to_dicts(database, sa.select(EVERYTHING.c.id))) == 3400
 
 
+class Breaking:
+    """A socket's file that breaks when it is read for the nth time."""
+
+    def __init__(self, file, left, error):
+        self.file, self.left, self.error = file, left, error
+
+    def read(self, size):
+        self.left -= 1
+        if self.left > 0:
+            return self.file.read(size)
+        if self.error is None:
+            return b""
+        raise self.error
+
+    def close(self):
+        self.file.close()
+
+
 @pytest.mark.parametrize("error", [TimeoutError("timed out"), ConnectionResetError(104, "reset"), None])
 def test_a_line_that_breaks_is_an_error_of_the_driver_and_the_connection_closed(database, error):
     insert(database, [{**NULLS, "id": i, "notes": "x" * 100} for i in range(50)])
 
-    class Breaking:
-        def __init__(self, file):
-            self.file, self.left = file, 60
-
-        def read(self, size):
-            self.left -= 1
-            if self.left > 0:
-                return self.file.read(size)
-            if error is None:
-                return b""
-            raise error
-
-        def close(self):
-            self.file.close()
-
     rows = iterate(database, sa.select(EVERYTHING.c.id, EVERYTHING.c.notes), chunk=5)
     next(rows)
     driver = rows.gi_frame.f_locals["source"].chunks.result.connection.connection.dbapi_connection
-    driver._rfile = Breaking(driver._rfile)
+    driver._rfile = Breaking(driver._rfile, 60, error)
     with pytest.raises(sa.exc.OperationalError, match="Lost connection"):
         list(rows)
     assert not driver.open
@@ -208,3 +213,142 @@ def test_an_unknown_version_of_pymysql_is_left_to_itself(database, monkeypatch, 
     assert_same_rows(to_dicts(database, SELECT), ROWS)
     assert not reads
     assert pymysql.VERSION
+
+
+# ---------------------------------------------------------------- results that are read at once
+
+
+@pytest.fixture
+def both(database):
+    """Return a connection of ours and one of PyMySQL's own."""
+    _, arguments = database.engine.dialect.create_connect_args(database.engine.url)
+    pair = wire.connection_class()(**arguments), pymysql.connect(**arguments)
+    yield pair
+    for connection in pair:
+        if connection.open:
+            connection.close()
+
+
+def told(connection, query, *parameters):
+    """Return all that a cursor tells after a query."""
+    with connection.cursor() as cursor:
+        affected = cursor.execute(query, parameters)
+        return affected, cursor.rowcount, cursor.lastrowid, cursor.description, cursor.fetchone(), cursor.fetchall()
+
+
+def types(rows):
+    return [[type(value) for value in row] for row in rows]
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=some_rows)
+def test_results_read_at_once_are_those_of_pymysql(database, both, rows):
+    insert(database, [{"id": i, **row} for i, row in enumerate(rows)])
+    query = "SELECT * FROM everything ORDER BY id"
+    ours, theirs = (told(connection, query) for connection in both)
+    assert ours == theirs
+    assert types(ours[-1]) == types(theirs[-1])
+    for connection in both:
+        connection.rollback()
+
+
+def test_the_engine_reads_so(database):
+    insert(database, ROWS)
+    for engine in (database.engine, database.reader):
+        with engine.connect() as connection:
+            assert type(connection.connection.dbapi_connection) is wire.connection_class() is not pymysql.Connection
+            assert len(connection.execute(SELECT).all()) == len(ROWS)
+    theirs = sa.create_engine(database.engine.url)
+    with connect(theirs).engine.connect() as connection:  # somebody's own engine stays what it is
+        assert type(connection.connection.dbapi_connection) is pymysql.Connection
+    theirs.dispose()
+
+
+@pytest.mark.parametrize("size", [0, 1, 250, 251, 252, 65535, 65536, 2**23, 2**24 - 10, 2**24 - 4, 2**24, 2**25])
+def test_long_values_read_at_once(both, size):
+    query = f"SELECT 1, REPEAT('z', {size}) UNION ALL SELECT NULL, REPEAT('y', {size})"
+    ours, theirs = (told(connection, query) for connection in both)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    "query", ["SELECT 1 WHERE 1 = 0", "SELECT NULL", "SELECT ''", "DO 1", "SET @a = 1", "SELECT CAST('a' AS CHAR), 1.5, NOW() > 0"]
+)
+def test_short_results_read_at_once(both, query):
+    ours, theirs = (told(connection, query) for connection in both)
+    assert ours == theirs
+
+
+def test_writes_are_told_as_ever(both):
+    heard = []
+    for connection in both:
+        found = [told(connection, "CREATE TEMPORARY TABLE numbers (n INT PRIMARY KEY AUTO_INCREMENT, t TEXT)")]
+        found.append(told(connection, "INSERT INTO numbers (t) VALUES (%s), (%s)", "a", None))
+        found.append(told(connection, "UPDATE numbers SET t = 'b'"))
+        found.append(told(connection, "SELECT * FROM numbers"))
+        found.append((connection.server_status, connection.get_autocommit(), connection.insert_id()))
+        heard.append(found)
+    assert heard[0] == heard[1]
+
+
+def test_an_error_read_at_once_leaves_the_connection_whole(both):
+    for query in ("SELECT nothing", "SELECT 1 + (SELECT 1 UNION SELECT 2)", "SELEC 1"):
+        errors = []
+        for connection in both:
+            with pytest.raises(pymysql.Error) as caught:
+                told(connection, query)
+            errors.append(caught.value)
+            assert told(connection, "SELECT 7")[-2] == (7,)
+        assert errors[0].args == errors[1].args
+        assert type(errors[0]) is type(errors[1])
+
+
+def test_a_query_killed_between_the_rows_of_a_result_read_at_once(database, both):
+    insert(database, [{**NULLS, "id": i, "notes": "x" * 5_000} for i in range(400)])
+    ours, other = both
+    number = ours.thread_id()
+    killer = threading.Timer(0.5, lambda: told(other, f"KILL QUERY {number}"))
+    killer.start()
+    with pytest.raises(pymysql.OperationalError, match="interrupted"):
+        told(ours, "SELECT id, notes, SLEEP(0.01) FROM everything")
+    killer.join()
+    assert told(ours, "SELECT 7")[-2] == (7,)
+    assert told(ours, "SELECT id FROM everything")[0] == 400
+
+
+@pytest.mark.parametrize("error", [TimeoutError("timed out"), ConnectionResetError(104, "reset"), KeyboardInterrupt(), None])
+def test_a_line_that_breaks_while_a_result_is_read_at_once(both, monkeypatch, error):
+    ours, _ = both
+    calls = []
+
+    def breaking(connection, columns, size, read=wire._read):
+        calls.append(size)
+        file = connection._rfile
+        connection._rfile = Breaking(file, 5, error)
+        return read(connection, columns, size)
+
+    monkeypatch.setattr(wire, "_read", breaking)
+    expected = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else pymysql.OperationalError
+    with pytest.raises(expected):
+        told(ours, "SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4")
+    assert calls
+    assert not ours.open
+
+
+def test_a_version_of_pymysql_that_we_do_not_know_keeps_its_connection(monkeypatch):
+    monkeypatch.setattr(wire, "NEEDED_OF_CLASS", ("a_name_that_is_gone",))
+    assert wire.connection_class.__wrapped__() is pymysql.Connection
+
+
+def test_a_listener_who_connects_himself_is_asked_first(database):
+    given = []
+
+    def listener(dialect, record, arguments, named):
+        given.append(named["host"])  # as one does who gives a password that has just been issued
+
+    sa.event.listen(database.engine, "do_connect", listener)
+    database.dispose()
+    with database.engine.connect() as connection:
+        assert type(connection.connection.dbapi_connection) is wire.connection_class()
+    sa.event.remove(database.engine, "do_connect", listener)
+    assert given == [database.engine.url.host]

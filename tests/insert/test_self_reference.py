@@ -53,6 +53,14 @@ def test_the_parent_that_is_nowhere_is_named(mice):
     assert len(mice) == 0
 
 
+def test_of_several_links_to_one_parent_the_one_that_is_wrong_is_named(mice):
+    mice.insert1({"mouse": "a"})
+    with pytest.raises(cdb.MissingParent, match=r"\{'mouse': 'nobody'\}, as father_id says; insert it into Mouse first"):
+        mice.insert1({"mouse": "b", "mother_id": "a", "father_id": "nobody"})
+    with pytest.raises(cdb.MissingParent, match=r"\{'mouse': 'nobody'\}, as mother_id says; insert it into Mouse first"):
+        mice.update1({"mouse": "a", "mother_id": "nobody"})
+
+
 def test_rows_keep_their_order_where_it_is_right_and_in_a_circle():
     table = Mouse.__table__
     right = [{"mouse": "a"}, {"mouse": "x"}, {"mouse": "b", "mother_id": "a"}, {"mouse": "s", "mother_id": "s"}]

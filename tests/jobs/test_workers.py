@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -61,22 +60,18 @@ def test_eight_workers_share_the_keys(module):
     assert not any("locked" in log for log in logs)
 
 
-def test_the_keys_of_a_killed_worker_are_taken_over_within_two_seconds(module):
-    """Three are killed, and the middle one of three times counts: a machine may be busy for a moment."""
-    took = []
-    with workers(module, 3, "--table", "Res", LAB_SECONDS=300) as killed:
+def test_the_keys_of_a_killed_worker_are_taken_over_long_before_its_lease_ends(module):
+    with workers(module, 3, "--table", "Res", LAB_SECONDS=300, LAB_LEASE=3600) as killed:
         until(lambda: len(module.Res.jobs.reserved) == 3)
-        with workers(module, 1, "--table", "Res", "--forever") as (other,):
+        with workers(module, 1, "--table", "Res", "--forever", LAB_LEASE=3600) as (other,):
             until(lambda: len(module.Res) == N - 3)
             for left, process in zip((2, 1, 0), killed):
+                assert alive(module, process) == 1
                 process.kill()
-                began = time.monotonic()
                 until(lambda left=left: len(module.Res.jobs) == left)
-                took.append(time.monotonic() - began)
             other.terminate()
             other.communicate(timeout=30)
     whole(module)
-    assert sorted(took)[1] < 2  # an idle worker looks every second
 
 
 def test_the_keys_of_a_worker_killed_on_another_machine_are_taken_over_when_its_lease_ends(module):

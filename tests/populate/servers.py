@@ -39,13 +39,14 @@ class Server:
     command: list[str]
     user: str | None = None
 
-    def __init__(self, name: str, folder: Path) -> None:
-        self.folder, self.port = folder, _free_port()
+    def __init__(self, name: str, folder: Path, *options: str) -> None:
+        self.folder, self.port, self.options = folder, _free_port(), options
         self.process: subprocess.Popen[bytes] | None = None
         if name == "postgresql":
             self._postgresql()
         else:
             self._mariadb()
+        self.command += options
 
     def _postgresql(self) -> None:
         binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
@@ -69,7 +70,7 @@ class Server:
         _give(self.folder, self.user)
         data = self.folder / "data"
         install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db"]
-        install += ["--auth-root-authentication-method=normal"]
+        install += ["--auth-root-authentication-method=normal", *self.options]
         subprocess.run(install, check=True, capture_output=True, user=self.user)
         self.command = [server, "--no-defaults", f"--datadir={data}", "--bind-address=127.0.0.1", f"--port={self.port}"]
         self.command += [f"--socket={self.folder}/socket", "--innodb-flush-log-at-trx-commit=2"]
@@ -119,9 +120,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def private(name: str, folder: Path) -> Iterator[Server]:
-    """Run a server of our own."""
-    server = Server(name, folder)
+def private(name: str, folder: Path, *options: str) -> Iterator[Server]:
+    """Run a server of our own, with more options if wanted."""
+    server = Server(name, folder, *options)
     server.start()
     try:
         yield server

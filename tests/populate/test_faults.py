@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 import compdb as cdb
+from compdb import insert as inserting
 from compdb.database import database_of
 
 from .conftest import N, computed
@@ -370,6 +371,53 @@ def test_a_full_disk_ends_the_run_and_the_keys_stay_pending(tmp_path):
     assert Res.populate()["success_count"] == 5 - done
     assert len(Res) == 5
     assert len(Res.P) == 20_004
+
+
+def test_a_make_that_finds_a_row_of_another_table_there_goes_on(lab):
+    """It was counted as a success, and what it had inserted before was gone."""
+
+    def make(self, key):
+        self.insert1({**key, "y": 1.0})
+        with contextlib.suppress(cdb.DuplicateKey):
+            lab.Note.insert1({"k": 0, "text": "again"})
+        lab.Note.insert1({"k": 100 + key["k"], "text": "new"})
+        self.P.insert1({**key, "i": 0, "z": 1.0})
+
+    Res = computed(lab, make, allow_writes_to=(lab.Note,))
+    assert Res.populate() == {"success_count": N, "error_list": []}
+    assert everything(Res) == dict.fromkeys(range(N), 1.0)
+    assert len(Res.P) == len(lab.Note & "k >= 100") == N
+    assert (lab.Note & "k = 0").fetch1("text") == "b"
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_a_make_that_swallows_an_error_in_its_own_rows_is_an_error(lab, more):
+
+    def make(self, key):
+        self.insert1({**key, "y": 1.0})
+        if key["k"] == 4:
+            assert len(self & key) == 1
+            with contextlib.suppress(sa.exc.DBAPIError, cdb.ConstraintError):
+                self.P.insert1({**key, "i": 0, "z": -1.0})
+            if more:
+                self.P.insert1({**key, "i": 1, "z": 1.0})
+
+    Res = computed(lab, make)
+    with pytest.MonkeyPatch.context() as patch:
+        write = inserting.write
+
+        def refuse(database, connection, table, rows, mode):
+            if any(row.get("z") == -1.0 for row in rows):
+                raise sa.exc.IntegrityError("INSERT", {}, Exception("a trigger says no"))
+            return write(database, connection, table, rows, mode)
+
+        patch.setattr(inserting, "write", refuse)
+        result = Res.populate(suppress_errors=True)
+    assert result["success_count"] == N - 1
+    ((key, told),) = result["error_list"]
+    assert key == {"k": 4}
+    assert "goes on for {'k': 4} after an error that undid what it had written: a trigger says no; let it raise" in told
+    assert sorted(everything(Res)) == [k for k in range(N) if k != 4]
 
 
 def test_an_error_swallowed_in_make_keeps_no_half_of_it(lab):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import enum
+import gc
 import random
 import tracemalloc
 import uuid
@@ -214,3 +215,37 @@ def test_what_others_make_meanwhile_is_not_made_again(lab, monkeypatch):
     other.dispose()
     assert result == {"success_count": N - 3, "error_list": []}
     assert sorted(runs) == [k for k in range(N) if k not in (15, 16, 17)]
+
+
+@pytest.mark.parametrize("reserve_jobs", [False, True])
+@pytest.mark.parametrize("many", [False, True])
+def test_a_key_is_a_plain_dict_of_plain_names_which_a_blob_can_hold(url, reserve_jobs, many):
+    class Lab(cdb.Pipeline):
+        """A result that says what it was made of."""
+
+    class Src(cdb.Manual, Lab):
+        k: Key[int]
+
+    class Res(cdb.Computed, Lab, rows_per_key="many" if many else None):
+        src: Key[Src]
+        provenance: Mapped[cdb.Blob]
+        if many:
+            i: Key[int]
+
+        def make(self, key):
+            row = {**key, "provenance": {"key": key, "src": (Src & key).fetch1()}}
+            self.insert1({**row, "i": 0} if many else row)
+
+    Lab.activate(url)
+    Src.insert1({"k": 1})
+    assert Res.populate(reserve_jobs=reserve_jobs) == {"success_count": 1, "error_list": []}
+    assert Res.to_arrays("provenance")[0] == {"key": {"k": 1}, "src": {"k": 1}}
+    assert {type(n) for n in [*Src.primary_key, *Src.fetch1(), *Src.keys()[0], *Res.heading.names]} == {str}
+
+
+def test_a_restriction_that_the_database_cannot_read_leaves_no_file_open(lab, recwarn):
+    Res = computed(lab, nothing)
+    with pytest.raises(cdb.UnknownAttribute):
+        Res.populate("nowhere > 1")
+    gc.collect()
+    assert not [w for w in recwarn if "SpooledTemporaryFile" in str(w.message)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextvars
 import datetime as dt
+import gc
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -319,20 +321,20 @@ def test_a_part_of_another_key_is_refused(lab):
 
 
 def test_no_lock_is_held_while_a_make_computes(lab, url):
-    waits = []
+    """Another connection writes in the middle of a make, which waits for it: where the make held a lock, none would come to its end."""
+    written = []
     other = sa.create_engine(lab_engine(lab.Src).url)
 
     def make(self, key):
         self.insert1({**key, "y": (lab.Src & key).fetch1("x")})
-        start = time.perf_counter()
         with other.begin() as connection:
             connection.execute(sa.update(lab.Src.__table__).where(lab.Src.__table__.c.k == 19).values(x=1.0))
-        waits.append(time.perf_counter() - start)
+        written.append(key["k"])
 
     Res = computed(lab, make)
     assert Res.populate()["success_count"] == N
     other.dispose()
-    assert max(waits) < 5
+    assert written == list(range(N))  # each once
 
 
 def test_the_reads_of_one_make_are_of_one_state(lab):
@@ -601,3 +603,44 @@ def test_another_thread_may_not_use_the_makes_session(lab):
     Res.populate({"k": 1})
     assert len(errors) == 1
     assert "thread" in str(errors[0])
+
+
+def test_what_a_make_has_set_on_itself_is_freed_with_its_window(lab, monkeypatch):
+    """Without the collector of cycles, which may come much later: such a row may hold an array of a gigabyte."""
+    seen, alive = [], []
+
+    def make(self, key):
+        self.y = self.src.x
+        seen.append(weakref.ref(self))
+        alive.append(sum(row() is not None for row in seen))
+
+    Res = computed(lab, make)
+    gc.disable()
+    try:
+        Res.populate()
+    finally:
+        gc.enable()
+    assert max(alive) <= 2
+    assert [row() for row in seen] == [None] * N
+    assert everything(Res) == {k: k / 7 for k in range(N)}
+
+
+def test_a_link_that_was_read_ahead_is_that_row_and_no_change(lab):
+    """Makes after the first are given their parents; one of them is given to the session all the same."""
+    found, given = {}, []
+
+    def make(self, key):
+        given.append("src" in vars(self))
+        assert "src" not in sa.inspect(self).committed_state  # where SQLAlchemy keeps what was there before a change
+        found[key["k"]] = self.src
+        assert (self.src.k, self.src.x) == (key["k"], key["k"] / 7)
+        assert sa.orm.object_session(self.src) is lab.session()
+        self.y = self.src.x
+        if key["k"] % 4 == 3:
+            lab.session().add(self)
+
+    Res = computed(lab, make)
+    assert Res.populate() == {"success_count": N, "error_list": []}
+    assert everything(Res) == {k: k / 7 for k in range(N)}
+    assert len({id(row) for row in found.values()}) == N
+    assert any(given)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import enum
+import pickle
 import typing
 import uuid
 from decimal import Decimal
@@ -188,6 +190,17 @@ def test_a_variant_that_the_user_chose_stays() -> None:
     assert ddl(portable(sa.Float().with_variant(postgresql.REAL(), "postgresql"))) == ("DOUBLE", "DOUBLE", "REAL")
     assert ddl(portable(sa.DateTime().with_variant(mysql.DATETIME(fsp=3), "mysql")))[1] == "DATETIME(3)"
     assert "postgresql" not in chosen._variant_mapping or chosen is not type_
+
+
+@pytest.mark.parametrize("type_", [Blob(), Blob("zstd"), UtcDateTime(), Duration()], ids=repr)
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda t: t.copy(), lambda t: pickle.loads(pickle.dumps(t))])
+def test_a_copy_of_a_type_not_used_yet_is_the_same_type(type_: Any, again: Any) -> None:
+    fresh = type(type_)(**{name: value for name, value in vars(type_).items() if name == "compression"})
+    copied = again(fresh)
+    for dialect in (sqlite.dialect(), mysql.dialect(), postgresql.dialect()):
+        assert copied.compile(dialect=dialect) == type_.compile(dialect=dialect)
+        assert repr(copied.dialect_impl(dialect).impl_instance) == repr(type_.dialect_impl(dialect).impl_instance)
+    assert repr(copied) == repr(type_)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """Rows of MySQL read from PyMySQL's socket, column by column.
 
 PyMySQL makes an object of every packet and calls four functions for every value; a million rows of five columns take six
-seconds in it. Here the packets of an unbuffered cursor are cut into columns directly, and each column is converted at once, by the
-same functions: a third of the time, and the same values.
+seconds in it. Here the packets are cut into columns directly, and each column is converted at once, by the same functions: a third
+of the time, and the same values. `read_columns` reads an unbuffered cursor; connections of `connection_class` read all
+other results so.
 
 https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query_response_text_resultset_row.html
 """
@@ -10,18 +11,21 @@ https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query_respon
 from __future__ import annotations
 
 import datetime as dt
+import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
 
-__all__ = ["read_columns", "readable"]
+__all__ = ["connection_class", "read_columns", "readable"]
 
 NULL, EOF, ERROR = 0xFB, 0xFE, 0xFF
 WIDTHS = {0xFC: 2, 0xFD: 3, 0xFE: 8}
 LONGEST_PACKET = 0xFFFFFF
 LOST = 2013
 NEEDED = ("unbuffered_active", "converters", "_check_packet_is_eof")
+NEEDED_OF_CLASS = ("_read_rowdata_packet", "_check_packet_is_eof", "init_unbuffered_query", "read")
 NEEDED_OF_CONNECTION = ("_rfile", "_next_seq_id", "_force_close", "encoding")
 
 
@@ -43,19 +47,64 @@ def read_columns(cursor: Any, size: int) -> list[list[Any]]:
         return []
     connection = unread.connection
     columns: list[list[Any]] = [[] for _ in unread.converters]
-    try:
-        last = _read(connection, columns, size)
-    except BaseException as error:  # in the middle of a packet: nobody can go on from there
-        unread.unbuffered_active = False
-        connection._force_close()
-        if isinstance(error, (OSError, EOFError)):
-            raise _lost(error) from error
-        raise
+    last = _read_or_close(unread, connection, columns, size)
     if last is not None:
         _finish(unread, connection, last)
     if not columns or not columns[0]:
         return []
     return [_converted(values, *conversion) for values, conversion in zip(columns, unread.converters)]
+
+
+@functools.cache
+def connection_class() -> Any:  # a class of PyMySQL's
+    """Return PyMySQL's connection, of which results are read as here; its own for a version whose parts we do not know."""
+    from pymysql import connections  # type: ignore[import-untyped, unused-ignore]  # noqa: PLC0415
+
+    theirs: Any = connections.Connection
+    result_of_theirs: Any = connections.MySQLResult
+
+    class Result(result_of_theirs):  # type: ignore[misc]
+        """A result that is read in one go."""
+
+        connection: Any
+
+        def _read_rowdata_packet(self) -> None:
+            connection, self.connection = self.connection, None
+            columns: list[list[Any]] = [[] for _ in self.converters]
+            last = _read_or_close(self, connection, columns, sys.maxsize)
+            assert last is not None
+            _finish(self, connection, last)
+            self.rows = tuple(zip(*(_converted(v, *how) for v, how in zip(columns, self.converters))))
+            self.affected_rows = len(self.rows)
+
+    class Quick(theirs):  # type: ignore[misc]
+        """A connection whose results are read column by column."""
+
+        def _read_query_result(self, unbuffered: bool = False) -> Any:
+            if unbuffered:
+                return super()._read_query_result(unbuffered=True)
+            self._result = None
+            result = Result(self)
+            result.read()
+            self._result = result
+            if result.server_status is not None:
+                self.server_status = result.server_status
+            return result.affected_rows
+
+    known = hasattr(theirs, "_read_query_result") and all(hasattr(result_of_theirs, name) for name in NEEDED_OF_CLASS)
+    return Quick if known else theirs
+
+
+def _read_or_close(unread: Any, connection: Any, columns: list[list[Any]], size: int) -> bytes | None:
+    """Do what `_read` does; a connection where that fails is closed, since nobody can go on from the middle of a packet."""
+    try:
+        return _read(connection, columns, size)
+    except BaseException as error:
+        unread.unbuffered_active = False
+        connection._force_close()
+        if isinstance(error, (OSError, EOFError)):
+            raise _lost(error) from error
+        raise
 
 
 def _read(connection: Any, columns: list[list[Any]], size: int) -> bytes | None:
