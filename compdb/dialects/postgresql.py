@@ -6,7 +6,6 @@ driver can read every other column of the result in that format too.
 
 from __future__ import annotations
 
-import functools
 import re
 import weakref
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from sqlalchemy.sql.compiler import Compiled
 
 from compdb.dialects.base import Dialect
 from compdb.dialects.faults import Diagnosis, Fault, disconnected, original
+from compdb.dialects.prepared import Prepared, is_outdated, renew
 
 __all__ = ["PostgreSQL"]
 
@@ -115,6 +115,7 @@ class PostgreSQL(Dialect):
     def __init__(self, dialect: sa.Dialect) -> None:
         super().__init__(dialect)
         self.max_row = 1_000_000_000
+        self._prepared = Prepared()
         self._binary: weakref.WeakKeyDictionary[Compiled, bool] = weakref.WeakKeyDictionary()
 
     def reader_options(self) -> dict[str, Any]:
@@ -125,7 +126,14 @@ class PostgreSQL(Dialect):
         """Have psycopg go on when what it has prepared is outdated."""
         super().setup(driver, reader=reader)
         if self.dialect.driver == "psycopg":
-            driver.cursor_factory = _cursor(driver.cursor_factory)
+            self._prepared.watch(driver)
+
+    def alive(self, driver: DBAPIConnection) -> bool:
+        """Look at the socket; what was prepared before another connection met an outdated statement is forgotten."""
+        trusted = super().alive(driver)
+        if trusted and self.dialect.driver == "psycopg":
+            renew(driver)
+        return trusted
 
     def descriptor(self, driver: DBAPIConnection) -> int | None:
         """Return the socket."""
@@ -321,7 +329,7 @@ class PostgreSQL(Dialect):
         state = getattr(cause, "sqlstate", None)
         if state is None:
             return Diagnosis(Fault.DISCONNECT if disconnected(error) else Fault.OTHER)
-        if _is_stale(cause):
+        if is_outdated(cause):
             return Diagnosis(Fault.SERIALIZATION)
         fault = FAULTS.get(state) or FAULTS.get(state[:3]) or FAULTS.get(state[:2]) or Fault.OTHER
         told = cause.diag  # type: ignore[attr-defined]  # psycopg's
@@ -346,37 +354,6 @@ class _Copied:
     statement: str
     types: list[Any]  # names of types, as psycopg knows them
     columns: list[Sequence[Any]]
-
-
-@functools.cache
-def _cursor(kind: type[Any]) -> type[Any]:
-    """Return a cursor of psycopg's that prepares a statement anew where another process has changed the type of a column since.
-
-    In a transaction it is too late for that: its end makes psycopg forget what it has prepared.
-    """
-
-    class Cursor(kind):  # type: ignore[misc]  # known when a connection is there
-        def execute(self, *arguments: Any, **options: Any) -> Any:
-            try:
-                return super().execute(*arguments, **options)
-            except Exception as error:
-                driver = self.connection
-                if not _is_stale(error) or not driver.autocommit or driver.info.transaction_status != _IDLE:
-                    raise
-                driver.execute("BEGIN READ ONLY")
-                driver.execute("ROLLBACK")
-                return super().execute(*arguments, **options)
-
-    return Cursor
-
-
-_IDLE = 0
-
-
-def _is_stale(error: BaseException) -> bool:
-    """Say whether a statement was prepared when its result had other types."""
-    told = getattr(error, "diag", None) if getattr(error, "sqlstate", None) == "0A000" else None
-    return told is not None and told.source_function == "RevalidateCachedQuery"
 
 
 def copy_rows(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:  # as SQLAlchemy calls it
