@@ -31,7 +31,7 @@ from compdb.dialects import READ, Dialect, Fault, original
 from compdb.errors import ConnectionFailed, SchemaDrift, SessionError, TransactionLost
 from compdb.settings import redact, redact_text
 
-__all__ = ["adopt_engine", "answering", "make_engine", "make_reader", "unobserved"]
+__all__ = ["adopt_engine", "answering", "make_engine", "make_reader", "raised", "unobserved"]
 
 IDLE = 30.0
 _statements = logging.getLogger("sqlalchemy.engine.Engine")
@@ -95,10 +95,30 @@ def unobserved(connection: sa.Connection, also: Iterable[Any] = ()) -> bool:
     """Tell whether nobody but us is told of the statements of a connection: no listener, but for some of ours, and no log."""
     if connection.engine.echo or _statements.isEnabledFor(logging.INFO):
         return False
-    if any(connection.dialect.dispatch.do_execute):
-        return False
-    ours = {*LISTENERS.values(), *also}
-    return all(listener in ours for name in WATCHED for listener in getattr(connection.dispatch, name))
+    ours = {*LISTENERS.values(), *dialects.of(connection).listeners, *also}
+    of_dialect, of_connection = connection.dialect.dispatch, connection.dispatch
+    told = [*of_dialect.do_execute, *of_dialect.handle_error, *(f for name in WATCHED for f in getattr(of_connection, name))]
+    return ours.issuperset(told)
+
+
+def raised(connection: sa.Connection, statement: str, error: Exception) -> Exception:
+    """Return what SQLAlchemy would raise for an error of the driver, for a statement that was given to the driver itself."""
+    dialect, ours = connection.dialect, dialects.of(connection)
+    driver = connection.connection.dbapi_connection
+    lost = dialect.is_disconnect(error, driver, None) or ours.line_lost(error)  # type: ignore[arg-type]  # as SQLAlchemy gives it
+    if lost:
+        connection.invalidate(error)
+    elif (missing := _missing(connection, statement, error)) is not None:
+        return missing
+    return exc.DBAPIError.instance(
+        statement,
+        None,
+        error,
+        dialect.loaded_dbapi.Error,
+        hide_parameters=connection.engine.hide_parameters,
+        connection_invalidated=lost,
+        dialect=dialect,
+    )
 
 
 @contextmanager
@@ -250,20 +270,25 @@ def _handle_error(context: ExceptionContext) -> None:
     if dialects.of(connection).transaction_lost(connection, context.original_exception):
         connection.info["compdb_lost"] = str(context.original_exception)[:200]
         return
-    diagnosis = dialects.of(connection).classify(context.original_exception)
-    if diagnosis.fault is Fault.MISSING_TABLE and DATA.match(context.statement or ""):
-        _tell_missing(connection.engine, diagnosis.table or "", context)
+    missing = _missing(connection, context.statement, context.original_exception)
+    if missing is not None:
+        raise missing from context.original_exception
 
 
-def _tell_missing(engine: sa.Engine, name: str, context: ExceptionContext) -> None:
+def _missing(connection: sa.Connection, statement: str | None, error: BaseException) -> SchemaDrift | None:
     """Say how a table that is declared and not in the database comes into being; of others the database's own words are told."""
+    diagnosis = dialects.of(connection).classify(error)
+    if diagnosis.fault is not Fault.MISSING_TABLE or not DATA.match(statement or ""):
+        return None
+    name = diagnosis.table or ""
     found = [t for t in dag.every_table() if t.name == name and (dag.tier(t) or t.info.get("system"))]
-    if found:
-        pipelines = dict.fromkeys(str(t.metadata.info.get("pipeline", "its pipeline")) for t in found)
-        activate = " or ".join(f"{pipeline}.activate()" for pipeline in pipelines)
-        raise SchemaDrift(
-            f"{dag.label(found[0])}: there is no table {name!r} in {redact(engine.url)}; {activate} brings it into being"
-        ) from context.original_exception
+    if not found:
+        return None
+    pipelines = dict.fromkeys(str(t.metadata.info.get("pipeline", "its pipeline")) for t in found)
+    activate = " or ".join(f"{pipeline}.activate()" for pipeline in pipelines)
+    return SchemaDrift(
+        f"{dag.label(found[0])}: there is no table {name!r} in {redact(connection.engine.url)}; {activate} brings it into being"
+    )
 
 
 WATCHED = ("before_execute", "after_execute", "before_cursor_execute", "after_cursor_execute")

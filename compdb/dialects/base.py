@@ -76,6 +76,8 @@ class Dialect(Addressed):
         Whether CAST makes something of every value, where others refuse what does not fit.
     failed_reads_break_nothing : bool
         Whether a transaction goes on after a read in it that failed.
+    listeners : set of callable
+        Those of ours on its engines that send statements in a way of their own.
     restates_columns : bool
         Whether to change a column is to say all of it again: what is not said is lost.
     makes_scratch_apart : bool
@@ -124,6 +126,7 @@ class Dialect(Addressed):
 
     def __init__(self, dialect: sa.Dialect) -> None:
         self._dialect = weakref.ref(dialect)
+        self.listeners: set[Callable[..., Any]] = set()
         self.max_parameters = 65_535
         self.max_row: int | None = None
         self.version = self.name

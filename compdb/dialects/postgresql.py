@@ -215,6 +215,7 @@ class PostgreSQL(Dialect):
         if copied is not None:
             if not event.contains(connection.engine, "do_execute", copy_rows):
                 event.listen(connection.engine, "do_execute", copy_rows)
+                self.listeners.add(copy_rows)
             place = connection.begin_nested()
             try:
                 connection.exec_driver_sql(copied.statement, execution_options={"compdb_copy": copied})

@@ -21,13 +21,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
-from weakref import WeakSet
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine.cursor import CursorFetchStrategy
 from sqlalchemy.engine.interfaces import DBAPICursor
 
+from compdb import dialects
 from compdb.database import Database
 from compdb.dialects import wire
 from compdb.errors import SessionError
@@ -218,16 +218,13 @@ def _alone(connection: sa.Connection, holder: Holder | None, wanted: Sequence[Fi
         return {"stream_results": safe and bool(connection.dialect.supports_server_side_cursors)}
     if not connection.dialect.loaded_dbapi.capabilities.has_stream_chunked():  # libpq 16 and older
         return {}
-    if connection.dialect not in _listening:
+    if not event.contains(connection.engine, "do_execute", _execute):
         event.listen(connection.engine, "do_execute", _execute)
-        _listening.add(connection.dialect)
+        dialects.of(connection).listeners.add(_execute)
     return {"compdb_chunk": (size, all(field.kind is not Kind.OTHER for field in wanted))}
 
 
 # ---------------------------------------------------------------- psycopg
-
-_listening: WeakSet[sa.Dialect] = WeakSet()
-
 
 def _execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:  # as SQLAlchemy calls it
     """Run a statement with psycopg's `stream`, where the execution options say so."""

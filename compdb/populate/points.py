@@ -1,8 +1,8 @@
 """Rows that makes ask for one by one, where they are not read ahead: statements compiled once, which go to the driver itself.
 
 A row found by its key is a few dozen microseconds of the server's time, and SQLAlchemy's own share of such a statement is as much
-again. So is asked only from the snapshot of a window, where nobody else listens to the statements or logs them, and on databases where
-a read that fails breaks nothing: it is asked again as any other statement is, which tells the error.
+again. So is asked only from the snapshot of a window, where nobody else listens to the statements or logs them. Where a read that fails
+breaks nothing, it is asked again as any other statement is, which tells the error; elsewhere the error is told as SQLAlchemy would.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from compdb import dag, types
-from compdb.engines import unobserved
+from compdb.engines import raised, unobserved
 from compdb.populate.snapshot import Snapshot
 
 __all__ = ["Points"]
@@ -35,7 +35,7 @@ class Points:
     def __init__(self, snapshot: Snapshot, hidden: frozenset[sa.Table]) -> None:
         self.snapshot, self.hidden = snapshot, hidden
         database = snapshot.database
-        self.enabled = database.dialect.failed_reads_break_nothing and not database.one_connection
+        self.enabled, self.again = not database.one_connection, database.dialect.failed_reads_break_nothing
         self._known: dict[tuple[sa.Table, tuple[str, ...]], _Point | None] = {}
         self._state, self._unobserved = -1, False
 
@@ -57,7 +57,16 @@ class Points:
             connection = self.snapshot.connection()
             if self._state != self.snapshot.number:
                 self._state, self._unobserved = self.snapshot.number, unobserved(connection, self.snapshot.listeners)
-            return point.ask(connection, equality) if self._unobserved else None
+            if not self._unobserved:
+                return None
+            try:
+                return point.ask(connection, equality)
+            except point.errors as error:
+                told = None if self.again else raised(connection, point.text, error)
+                self.snapshot.failed()
+                if told is not None:
+                    raise told from error
+                return None
 
     def _point(self, table: sa.Table, names: tuple[str, ...]) -> _Point | None:
         """Return the statement for attributes of a row by its key, unless blobs are among them, which other ways read faster."""
@@ -73,7 +82,7 @@ class Points:
 class _Point:
     """A statement for one row by its key."""
 
-    __slots__ = ("_dialect", "_errors", "_given", "_named", "_processors", "_text", "_types", "own")
+    __slots__ = ("_dialect", "_given", "_named", "_processors", "_types", "errors", "own", "text")
 
     def __init__(self, table: sa.Table, names: tuple[str, ...], dialect: sa.Dialect) -> None:
         self.own = tuple(c.name for c in table.primary_key)
@@ -83,28 +92,25 @@ class _Point:
         )
         compiled = query.compile(dialect=dialect)
         assert isinstance(compiled, sa.sql.compiler.SQLCompiler)
-        self._text = compiled.string
+        self.text = compiled.string
         self._named = not compiled.positional
         order = compiled.positiontup or key
         self._given = [(sent, key[sent].name, _bind(key[sent].type, dialect)) for sent in order]
-        self._dialect, self._errors = dialect, dialect.loaded_dbapi.Error
+        self._dialect, self.errors = dialect, dialect.loaded_dbapi.Error
         self._processors: Sequence[Processor | None] | None = None
         self._types = [table.c[n].type for n in names]
 
-    def ask(self, connection: sa.Connection, equality: Mapping[str, Any]) -> list[tuple[Any, ...]] | None:
-        """Return the row, if there is one, as a list; None if that failed."""
+    def ask(self, connection: sa.Connection, equality: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Return the row, if there is one, as a list."""
         values = {p: equality[n] if bind is None else bind(equality[n]) for p, n, bind in self._given}
+        cursor = connection.connection.cursor()
         try:
-            cursor = connection.connection.cursor()
-            try:
-                cursor.execute(self._text, values if self._named else tuple(values.values()))
-                rows = cursor.fetchall()
-                if self._processors is None:
-                    self._processors = self._found(cursor.description)
-            finally:
-                cursor.close()
-        except self._errors:
-            return None
+            cursor.execute(self.text, values if self._named else tuple(values.values()))
+            rows = cursor.fetchall()
+            if self._processors is None:
+                self._processors = self._found(cursor.description)
+        finally:
+            cursor.close()
         if self._processors and rows:
             return [tuple([v if p is None else p(v) for v, p in zip(row, self._processors)]) for row in rows]
         return list(rows)

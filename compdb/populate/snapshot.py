@@ -52,11 +52,24 @@ class Snapshot:
                 self._connection = self.database.connect(self.database.reader)
                 self._watch(self._connection)
             connection = self._connection
+            if self._running:
+                self._go_on()
             if not self.database.one_connection and not connection.in_transaction():
                 self.database.dialect.begin_snapshot(connection)
                 self.number += 1
                 self._start_timer()
             return connection
+
+    def _go_on(self) -> None:
+        """A statement failed, which was not counted out; where that breaks its transaction, the next one sees a new state."""
+        self._running = 0
+        if not self.database.dialect.failed_reads_break_nothing:
+            self.end()
+
+    def failed(self) -> None:
+        """A statement that was given to the driver itself has failed."""
+        with self._lock:
+            self._go_on()
 
     @property
     def held(self) -> bool:
@@ -75,7 +88,7 @@ class Snapshot:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            self._running = 0  # a statement that failed was not counted out
+            self._running = 0
             if self._connection is not None and self._connection.in_transaction():
                 try:
                     self._connection.commit()
