@@ -21,11 +21,16 @@ import sqlalchemy as sa
 __all__ = ["connection_class", "read_columns", "readable"]
 
 NULL, EOF, ERROR = 0xFB, 0xFE, 0xFF
+ONE_BYTE = b"\x01\x00\x00"
+SHORTEST = 5
 WIDTHS = {0xFC: 2, 0xFD: 3, 0xFE: 8}
 LONGEST_PACKET = 0xFFFFFF
 LOST = 2013
+MORE_RESULTS = 8
+KNOWN = 500
+"""Of how many results a connection remembers the columns."""
 NEEDED = ("unbuffered_active", "converters", "_check_packet_is_eof")
-NEEDED_OF_CLASS = ("_read_rowdata_packet", "_check_packet_is_eof", "init_unbuffered_query", "read")
+NEEDED_OF_CLASS = ("_read_rowdata_packet", "_get_descriptions", "_check_packet_is_eof", "init_unbuffered_query", "read")
 NEEDED_OF_CONNECTION = ("_rfile", "_next_seq_id", "_force_close", "encoding")
 
 
@@ -67,6 +72,29 @@ def connection_class() -> Any:  # a class of PyMySQL's
         """A result that is read in one go."""
 
         connection: Any
+        fields: Any
+        converters: Any
+        description: Any
+
+        def _get_descriptions(self) -> None:
+            connection = self.connection
+            try:
+                said = [_packet(connection) for _ in range(self.field_count + 1)]
+            except BaseException as error:
+                _close(connection, error)
+                raise
+            known = connection.known
+            about = (b"".join([head + data for head, data in said[:-1]]), connection.encoding)
+            if about not in known:
+                self.connection = _Replay(connection, [data for _, data in said])
+                try:
+                    super()._get_descriptions()
+                finally:
+                    self.connection = connection
+                if len(known) >= KNOWN:
+                    known.clear()
+                known[about] = self.fields, self.converters, self.description
+            self.fields, self.converters, self.description = known[about]
 
         def _read_rowdata_packet(self) -> None:
             connection, self.connection = self.connection, None
@@ -78,14 +106,19 @@ def connection_class() -> Any:  # a class of PyMySQL's
             self.affected_rows = len(self.rows)
 
     class Quick(theirs):  # type: ignore[misc]
-        """A connection whose results are read column by column."""
+        """A connection whose results are read column by column; what the server says of columns is understood once."""
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            self.known: dict[Any, Any] = {}
+            super().__init__(*arguments, **options)
 
         def _read_query_result(self, unbuffered: bool = False) -> Any:
             if unbuffered:
                 return super()._read_query_result(unbuffered=True)
             self._result = None
             result = Result(self)
-            result.read()
+            if not _read_short(self, result):
+                result.read()
             self._result = result
             if result.server_status is not None:
                 self.server_status = result.server_status
@@ -95,15 +128,114 @@ def connection_class() -> Any:  # a class of PyMySQL's
     return Quick if known else theirs
 
 
+def _read_short(connection: Any, result: Any) -> bool:
+    """Read a result that has arrived as a whole, is not long, and of columns seen before; else nothing is read, and False returned."""
+    try:
+        connection._sock.settimeout(connection._read_timeout)
+        data = connection._rfile.peek(1)
+    except BaseException as error:
+        _close(connection, error)
+        raise
+    if len(data) < SHORTEST or data[:3] != ONE_BYTE or data[3] != connection._next_seq_id or not 0 < data[4] < NULL:
+        return False
+    try:
+        at, count = 5, data[4]
+        for _ in range(count):
+            at += 4 + (data[at] | data[at + 1] << 8 | data[at + 2] << 16)
+        columns = connection.known.get((data[5:at], connection.encoding))
+        if columns is None:
+            return False
+        at += 4 + data[at]  # an EOF
+        rows: list[list[bytes | None]] = []
+        while True:
+            length = data[at] | data[at + 1] << 8 | data[at + 2] << 16
+            at += 4
+            first = data[at]
+            if first == ERROR:
+                return False
+            if first == EOF and length < 9:
+                break
+            row: list[bytes | None] = []
+            place = at
+            for _ in range(count):
+                size = data[place]
+                place += 1
+                if size >= NULL:
+                    if size == NULL:
+                        row.append(None)
+                        continue
+                    width = WIDTHS[size]
+                    size = int.from_bytes(data[place : place + width], "little")
+                    place += width
+                row.append(data[place : place + size])
+                place += size
+            rows.append(row)
+            at += length
+        result.warning_count, result.has_next = data[at + 1] | data[at + 2] << 8, data[at + 3] & MORE_RESULTS
+        at += length
+        if len(data) < at:
+            return False
+    except IndexError:  # there is more to come
+        return False
+    connection._rfile.read(at)
+    connection._next_seq_id = (count + len(rows) + 3 + connection._next_seq_id) % 256
+    result.connection, result.field_count, result.affected_rows = None, count, len(rows)
+    result.fields, result.converters, result.description = columns
+    if len(rows) > 1:
+        values = (_converted(list(column), *how) for column, how in zip(zip(*rows), result.converters))
+        result.rows = tuple(zip(*values))
+    else:
+        result.rows = tuple([tuple([_one(v, *how) for v, how in zip(row, result.converters)]) for row in rows])
+    return True
+
+
+def _one(value: bytes | None, encoding: str | None, converter: Callable[[Any], Any] | None) -> Any:
+    """Return the value that PyMySQL would have given."""
+    if value is None or (encoding is None and converter is None):
+        return value
+    if converter is int or converter is float:
+        return converter(value)
+    return _converted([value], encoding, converter)[0]
+
+
+class _Replay:
+    """A connection of PyMySQL that reads packets which have come already."""
+
+    def __init__(self, connection: Any, packets: list[bytes]) -> None:
+        self._connection, self._packets = connection, iter(packets)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def _read_packet(self, kind: Any = None) -> Any:
+        from pymysql.protocol import MysqlPacket  # type: ignore[import-untyped, unused-ignore]  # noqa: PLC0415
+
+        packet = (kind or MysqlPacket)(next(self._packets), self._connection.encoding)
+        packet.check_error()
+        return packet
+
+
+def _packet(connection: Any) -> tuple[bytes, bytes]:
+    """Return the next packet, which is shorter than the longest one, and its head before it."""
+    read = connection._rfile.read
+    head = read(4)
+    if len(head) < 4:
+        raise EOFError
+    length = head[0] | head[1] << 8 | head[2] << 16
+    data: bytes = read(length)
+    if len(data) < length:
+        raise EOFError
+    connection._next_seq_id = (connection._next_seq_id + 1) % 256
+    return head, data
+
+
 def _read_or_close(unread: Any, connection: Any, columns: list[list[Any]], size: int) -> bytes | None:
     """Do what `_read` does; a connection where that fails is closed, since nobody can go on from the middle of a packet."""
     try:
         return _read(connection, columns, size)
     except BaseException as error:
         unread.unbuffered_active = False
-        connection._force_close()
-        if isinstance(error, (OSError, EOFError)):
-            raise _lost(error) from error
+        _close(connection, error)
         raise
 
 
@@ -154,9 +286,19 @@ def _finish(unread: Any, connection: Any, data: bytes) -> None:
 
     unread.unbuffered_active = False
     unread.connection = None
+    if data[0] == EOF:
+        unread.warning_count = data[1] | data[2] << 8
+        unread.has_next = data[3] & MORE_RESULTS
+        return
     packet = MysqlPacket(data, connection.encoding)
     packet.check_error()
-    unread._check_packet_is_eof(packet)
+
+
+def _close(connection: Any, error: BaseException) -> None:
+    """Close a connection on which reading failed; if the line broke, raise what PyMySQL does."""
+    connection._force_close()
+    if isinstance(error, (OSError, EOFError)):
+        raise _lost(error) from error
 
 
 def _lost(error: BaseException) -> Any:  # an exception of PyMySQL

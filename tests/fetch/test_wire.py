@@ -236,6 +236,20 @@ def told(connection, query, *parameters):
         return affected, cursor.rowcount, cursor.lastrowid, cursor.description, cursor.fetchone(), cursor.fetchall()
 
 
+@pytest.fixture
+def short(monkeypatch):
+    """Return, for each result, whether it was a short one of known columns that had arrived."""
+    calls = []
+
+    def read(connection, result, read_short=wire._read_short):
+        calls.append(False)
+        calls[-1] = read_short(connection, result)
+        return calls[-1]
+
+    monkeypatch.setattr(wire, "_read_short", read)
+    return calls
+
+
 def types(rows):
     return [[type(value) for value in row] for row in rows]
 
@@ -245,9 +259,11 @@ def types(rows):
 def test_results_read_at_once_are_those_of_pymysql(database, both, rows):
     insert(database, [{"id": i, **row} for i, row in enumerate(rows)])
     query = "SELECT * FROM everything ORDER BY id"
-    ours, theirs = (told(connection, query) for connection in both)
-    assert ours == theirs
-    assert types(ours[-1]) == types(theirs[-1])
+    theirs = told(both[1], query)
+    for _ in range(2):  # the second time its columns are known
+        ours = told(both[0], query)
+        assert ours == theirs
+        assert types([ours[-2] or (), *ours[-1]]) == types([theirs[-2] or (), *theirs[-1]])
     for connection in both:
         connection.rollback()
 
@@ -274,9 +290,93 @@ def test_long_values_read_at_once(both, size):
 @pytest.mark.parametrize(
     "query", ["SELECT 1 WHERE 1 = 0", "SELECT NULL", "SELECT ''", "DO 1", "SET @a = 1", "SELECT CAST('a' AS CHAR), 1.5, NOW() > 0"]
 )
-def test_short_results_read_at_once(both, query):
-    ours, theirs = (told(connection, query) for connection in both)
-    assert ours == theirs
+def test_short_results_read_at_once(both, query, short):
+    ours, theirs = both
+    expected = told(theirs, query)
+    assert [told(ours, query) for _ in range(3)] == [expected] * 3
+    assert short == ([False, True, True] if query.startswith("SELECT") else [False] * 3)
+
+
+@pytest.mark.parametrize("query", ["SELECT 1, NULL, 'a', REPEAT('b', 300), 1.5", "SELECT 1 UNION SELECT 2", "SELECT 1 WHERE 1 = 0"])
+def test_a_result_that_has_arrived_in_part_is_read_as_a_whole(both, monkeypatch, short, query):
+    ours, theirs = both
+    expected = told(theirs, query)
+    told(ours, query)
+    seen = []
+
+    class Slow:
+        """A file of which a look shows the beginning only."""
+
+        def __init__(self, file, shown):
+            self.file, self.shown = file, shown
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def peek(self, size):
+            seen.append(len(self.file.peek(size)))
+            return self.file.peek(size)[: self.shown]
+
+    file, shown = ours._rfile, 0
+    while not seen or shown <= seen[-1]:
+        ours._rfile = Slow(file, shown)
+        assert told(ours, query) == expected
+        shown += 1
+    assert short == [False] * (1 + seen[-1]) + [True]
+    ours._rfile = file
+    assert told(ours, query) == expected
+
+
+def test_several_results_of_one_query_follow_each_other(database, short):
+    _, arguments = database.engine.dialect.create_connect_args(database.engine.url)
+    arguments["client_flag"] = pymysql.constants.CLIENT.MULTI_STATEMENTS
+    for kind in (pymysql.Connection, wire.connection_class()):
+        connection = kind(**arguments)
+        for _ in range(3):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1; SELECT 2 UNION SELECT 3; DO 1; SELECT 4")
+                found = [cursor.fetchall()]
+                while cursor.nextset():
+                    found.append(tuple(cursor.fetchall()))
+            assert found == [((1,),), ((2,), (3,)), (), ((4,),)]
+        connection.close()
+    assert True in short
+
+
+def test_the_columns_of_many_results_are_not_kept_for_ever(both, monkeypatch):
+    monkeypatch.setattr(wire, "KNOWN", 3)
+    for i in range(10):
+        assert told(both[0], f"SELECT {i} AS c{i}")[-2] == (i,)
+        assert 1 <= len(both[0].known) <= 3
+
+
+def test_columns_are_told_apart_by_their_name_and_type(both):
+    ours, theirs = both
+    queries = ["SELECT 1 AS a", "SELECT 1 AS b", "SELECT '1' AS a", "SELECT 1.0 AS a", "SELECT 1 AS a, 2 AS b", "SELECT x'31' AS a"]
+    for query in queries * 2:
+        assert told(ours, query) == told(theirs, query)
+
+
+@pytest.mark.parametrize("error", [TimeoutError("timed out"), ConnectionResetError(104, "reset"), KeyboardInterrupt()])
+def test_a_line_that_breaks_before_a_short_result(both, error):
+    ours, _ = both
+    told(ours, "SELECT 1")
+    file = ours._rfile
+
+    class Broken:
+        def __getattr__(self, name):
+            return getattr(file, name)
+
+        def peek(self, size):
+            raise error
+
+    ours._rfile = Broken()
+    expected = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else pymysql.OperationalError
+    with pytest.raises(expected) as caught:
+        told(ours, "SELECT 1")
+    assert not ours.open
+    if expected is pymysql.OperationalError:
+        assert caught.value.args == (2013, f"Lost connection to MySQL server during query ({error})")
 
 
 def test_writes_are_told_as_ever(both):
@@ -331,6 +431,24 @@ def test_a_line_that_breaks_while_a_result_is_read_at_once(both, monkeypatch, er
     expected = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else pymysql.OperationalError
     with pytest.raises(expected):
         told(ours, "SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4")
+    assert calls
+    assert not ours.open
+
+
+@pytest.mark.parametrize("error", [TimeoutError("timed out"), KeyboardInterrupt(), None])
+def test_a_line_that_breaks_while_the_columns_are_told(both, monkeypatch, error):
+    ours, _ = both
+    calls = []
+
+    def breaking(connection, packet=wire._packet):
+        calls.append(connection)
+        connection._rfile = Breaking(connection._rfile, 3, error)
+        return packet(connection)
+
+    monkeypatch.setattr(wire, "_packet", breaking)
+    expected = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else pymysql.OperationalError
+    with pytest.raises(expected):
+        told(ours, "SELECT 1 AS a, 2 AS b, 3 AS c")
     assert calls
     assert not ours.open
 
