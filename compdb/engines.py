@@ -101,7 +101,7 @@ def unobserved(connection: sa.Connection, also: Iterable[Any] = ()) -> bool:
     return ours.issuperset(told)
 
 
-def raised(connection: sa.Connection, statement: str, error: Exception) -> Exception:
+def raised(connection: sa.Connection, statement: str, values: Any, error: Exception) -> Exception:
     """Return what SQLAlchemy would raise for an error of the driver, for a statement that was given to the driver itself."""
     dialect, ours = connection.dialect, dialects.of(connection)
     driver = connection.connection.dbapi_connection
@@ -112,7 +112,7 @@ def raised(connection: sa.Connection, statement: str, error: Exception) -> Excep
         return missing
     return exc.DBAPIError.instance(
         statement,
-        None,
+        values,
         error,
         dialect.loaded_dbapi.Error,
         hide_parameters=connection.engine.hide_parameters,

@@ -32,7 +32,9 @@ OURS = f"compdb_test_{os.getpid()}"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # what a shell in the background hands down
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-hypothesis.settings.register_profile("fuzz", max_examples=2000, deadline=None)
+hypothesis.settings.register_profile("fuzz", max_examples=2000, deadline=None, derandomize=False)
+hypothesis.settings.register_profile("repeatable", derandomize=True)  # the fuzz session draws new examples
+hypothesis.settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,7 +1,11 @@
 """Mistakes in a make and in populate: told with table and key, and nothing of that key is kept (design 6)."""
 
+import contextlib
+import re
+
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 import compdb as cdb
 from compdb import Key, Mapped
@@ -247,3 +251,47 @@ def test_a_make_that_would_have_to_be_driven_is_told_and_nothing_is_kept(lab):
     with pytest.raises(cdb.MakeError, match=r"make of Awaits is declared with `async def`, so nothing of it ran"):
         Awaits.populate()
     assert len(Yields) == len(Awaits) == 0
+
+
+def test_a_make_that_swallows_a_failed_read_of_its_transaction_is_told_what_to_do(lab, url):
+    """On PostgreSQL the read has broken the transaction; elsewhere it breaks nothing, and the make goes on."""
+
+    class Log(cdb.Manual, lab):
+        image_id: Key[int]
+
+    def make(self, key):
+        Log.insert1(key)
+        if key["image_id"] == 1:
+            with contextlib.suppress(sa.exc.DBAPIError):
+                lab.session().execute(sa.text("SELECT nothing FROM image"))
+        self.insert1({**key, "n": len(lab.Image & key)})
+
+    Result = computed(lab, make)
+    Result.allow_writes_to = (Log,)
+    told = Result.populate(suppress_errors=True, return_exception_objects=True)
+    if not url.startswith("postgresql"):
+        assert told == {"success_count": 2, "error_list": []}
+        return
+    assert told["success_count"] == 1
+    ((key, error),) = told["error_list"]
+    assert key == {"image_id": 1}
+    assert isinstance(error, cdb.MakeError)
+    assert re.search(r"make of Result goes on for \{'image_id': 1\} after a statement that failed.*with Lab.transaction\(\):", str(error))
+    assert isinstance(error.__cause__, sa.exc.DBAPIError)
+    assert Log.keys() == Result.keys() == [{"image_id": 2}]
+
+
+def test_a_read_that_fails_in_a_block_of_its_own_breaks_nothing_else(lab):
+    class Log(cdb.Manual, lab):
+        image_id: Key[int]
+
+    def make(self, key):
+        Log.insert1(key)
+        with contextlib.suppress(sa.exc.DBAPIError), lab.transaction() as session:
+            session.execute(sa.text("SELECT nothing FROM image"))
+        self.insert1({**key, "n": len(lab.Image & key)})
+
+    Result = computed(lab, make)
+    Result.allow_writes_to = (Log,)
+    assert Result.populate() == {"success_count": 2, "error_list": []}
+    assert Log.keys() == Result.keys() == [{"image_id": 1}, {"image_id": 2}]

@@ -215,6 +215,10 @@ class Dialect(Addressed):
         """Tell whether an error of a statement has ended the whole transaction without a word."""
         return False
 
+    def broken(self, connection: sa.Connection) -> bool:
+        """Tell whether a statement has failed, or was left half way, and broken the transaction of a connection with it."""
+        return False
+
     def begin_snapshot(self, connection: sa.Connection) -> None:
         """Begin a read-only transaction that sees one state of the database; `connection.commit()` ends it."""
         connection.exec_driver_sql("BEGIN")

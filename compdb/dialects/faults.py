@@ -30,6 +30,7 @@ class Fault(enum.Enum):
     MISSING_TABLE = "missing table"
     MISSING_COLUMN = "missing column"
     SYNTAX = "syntax"
+    BROKEN = "broken"  # a statement before failed, and with it the transaction
     OTHER = "other"
 
     @property

@@ -26,6 +26,7 @@ from compdb.dialects.prepared import Prepared, is_outdated, renew
 __all__ = ["PostgreSQL"]
 
 BINARY = 1
+IN_ERROR = 3
 SAFE = (
     sa.LargeBinary,
     sa.Integer,
@@ -58,6 +59,7 @@ FAULTS = {
     "53100": Fault.DISK_FULL,
     "58030": Fault.DISK_FULL,
     "25006": Fault.READ_ONLY,
+    "25P02": Fault.BROKEN,
     "28": Fault.DENIED,
     "42501": Fault.DENIED,
     "42P01": Fault.MISSING_TABLE,
@@ -168,6 +170,13 @@ class PostgreSQL(Dialect):
 
     # ---------------------------------------------------------------- transactions
 
+    def broken(self, connection: sa.Connection) -> bool:
+        """Ask the driver, which knows it from the server's last word."""
+        if connection.invalidated:
+            return False
+        info = getattr(connection.connection.dbapi_connection, "info", None)
+        return info is not None and info.transaction_status == IN_ERROR
+
     def begin_snapshot(self, connection: sa.Connection) -> None:
         """Begin a read-only transaction in one round trip."""
         connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -213,8 +222,8 @@ class PostgreSQL(Dialect):
         plain = not (skip_duplicates or replace)
         copied = self._copied(connection, table, names, columns) if plain and len(columns[0]) > self.few else None
         if copied is not None:
-            if not event.contains(connection.engine, "do_execute", copy_rows):
-                event.listen(connection.engine, "do_execute", copy_rows)
+            if not event.contains(connection.dialect, "do_execute", copy_rows):
+                event.listen(connection.dialect, "do_execute", copy_rows)
                 self.listeners.add(copy_rows)
             place = connection.begin_nested()
             try:

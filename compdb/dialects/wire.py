@@ -23,6 +23,7 @@ __all__ = ["connection_class", "read_columns", "readable"]
 NULL, EOF, ERROR = 0xFB, 0xFE, 0xFF
 ONE_BYTE = b"\x01\x00\x00"
 SHORTEST = 5
+UNKNOWN = object()
 WIDTHS = {0xFC: 2, 0xFD: 3, 0xFE: 8}
 LONGEST_PACKET = 0xFFFFFF
 LOST = 2013
@@ -64,6 +65,7 @@ def read_columns(cursor: Any, size: int) -> list[list[Any]]:
 def connection_class() -> Any:  # a class of PyMySQL's
     """Return PyMySQL's connection, of which results are read as here; its own for a version whose parts we do not know."""
     from pymysql import connections  # type: ignore[import-untyped, unused-ignore]  # noqa: PLC0415
+    from pymysql.protocol import MysqlPacket  # type: ignore[import-untyped, unused-ignore]  # noqa: PLC0415
 
     theirs: Any = connections.Connection
     result_of_theirs: Any = connections.MySQLResult
@@ -78,11 +80,14 @@ def connection_class() -> Any:  # a class of PyMySQL's
 
         def _get_descriptions(self) -> None:
             connection = self.connection
+            said: list[tuple[bytes, bytes]] = []
             try:
-                said = [_packet(connection) for _ in range(self.field_count + 1)]
+                while len(said) <= self.field_count and not (said and said[-1][1][0] == ERROR):
+                    said.append(_packet(connection))
             except BaseException as error:
                 _close(connection, error)
                 raise
+            MysqlPacket(said[-1][1], connection.encoding).check_error()
             known = connection.known
             about = (b"".join([head + data for head, data in said[:-1]]), connection.encoding)
             if about not in known:
@@ -129,22 +134,38 @@ def connection_class() -> Any:  # a class of PyMySQL's
 
 
 def _read_short(connection: Any, result: Any) -> bool:
-    """Read a result that has arrived as a whole, is not long, and of columns seen before; else nothing is read, and False returned."""
+    """Read a result that has arrived as a whole, is not long, and of columns seen before; else read nothing, and return False."""
     try:
-        connection._sock.settimeout(connection._read_timeout)
-        data = connection._rfile.peek(1)
-    except BaseException as error:
+        noted = getattr(connection, "_current_timeout", UNKNOWN)  # not by PyMySQL 1.1
+        if noted != connection._read_timeout:
+            connection._sock.settimeout(connection._read_timeout)
+            if noted is not UNKNOWN:
+                connection._current_timeout = connection._read_timeout
+        rows = _arrived(connection, result, connection._rfile.peek(1))
+    except BaseException as error:  # an interrupt, too: what has arrived would be taken for the answer to the next query
         _close(connection, error)
         raise
-    if len(data) < SHORTEST or data[:3] != ONE_BYTE or data[3] != connection._next_seq_id or not 0 < data[4] < NULL:
+    if rows is None:
         return False
+    if len(rows) > 1:
+        values = (_converted(list(column), *how) for column, how in zip(zip(*rows), result.converters))
+        result.rows = tuple(zip(*values))
+    else:
+        result.rows = tuple([tuple([_one(v, *how) for v, how in zip(row, result.converters)]) for row in rows])
+    return True
+
+
+def _arrived(connection: Any, result: Any, data: bytes) -> list[list[bytes | None]] | None:
+    """Return the rows of a whole result, and take it from the socket; None if it is not all there, or of another kind."""
+    if len(data) < SHORTEST or data[:3] != ONE_BYTE or data[3] != connection._next_seq_id or not 0 < data[4] < NULL:
+        return None
     try:
         at, count = 5, data[4]
         for _ in range(count):
             at += 4 + (data[at] | data[at + 1] << 8 | data[at + 2] << 16)
         columns = connection.known.get((data[5:at], connection.encoding))
         if columns is None:
-            return False
+            return None
         at += 4 + data[at]  # an EOF
         rows: list[list[bytes | None]] = []
         while True:
@@ -152,7 +173,7 @@ def _read_short(connection: Any, result: Any) -> bool:
             at += 4
             first = data[at]
             if first == ERROR:
-                return False
+                return None
             if first == EOF and length < 9:
                 break
             row: list[bytes | None] = []
@@ -174,19 +195,14 @@ def _read_short(connection: Any, result: Any) -> bool:
         result.warning_count, result.has_next = data[at + 1] | data[at + 2] << 8, data[at + 3] & MORE_RESULTS
         at += length
         if len(data) < at:
-            return False
+            return None
     except IndexError:  # there is more to come
-        return False
+        return None
     connection._rfile.read(at)
     connection._next_seq_id = (count + len(rows) + 3 + connection._next_seq_id) % 256
     result.connection, result.field_count, result.affected_rows = None, count, len(rows)
     result.fields, result.converters, result.description = columns
-    if len(rows) > 1:
-        values = (_converted(list(column), *how) for column, how in zip(zip(*rows), result.converters))
-        result.rows = tuple(zip(*values))
-    else:
-        result.rows = tuple([tuple([_one(v, *how) for v, how in zip(row, result.converters)]) for row in rows])
-    return True
+    return rows
 
 
 def _one(value: bytes | None, encoding: str | None, converter: Callable[[Any], Any] | None) -> Any:
@@ -210,9 +226,7 @@ class _Replay:
     def _read_packet(self, kind: Any = None) -> Any:
         from pymysql.protocol import MysqlPacket  # type: ignore[import-untyped, unused-ignore]  # noqa: PLC0415
 
-        packet = (kind or MysqlPacket)(next(self._packets), self._connection.encoding)
-        packet.check_error()
-        return packet
+        return (kind or MysqlPacket)(next(self._packets), self._connection.encoding)
 
 
 def _packet(connection: Any) -> tuple[bytes, bytes]:
@@ -254,9 +268,10 @@ def _read(connection: Any, columns: list[list[Any]], size: int) -> bytes | None:
             raise EOFError
         number += 1
         while length == LONGEST_PACKET:
-            head = read(4)
-            length = int.from_bytes(head[:3], "little")
-            data += read(length)
+            connection._next_seq_id = number
+            head, more = _packet(connection)
+            length = len(more)
+            data += more
             number += 1
         first = data[0]
         if first == ERROR or (first == EOF and len(data) < 9):

@@ -218,8 +218,8 @@ def _alone(connection: sa.Connection, holder: Holder | None, wanted: Sequence[Fi
         return {"stream_results": safe and bool(connection.dialect.supports_server_side_cursors)}
     if not connection.dialect.loaded_dbapi.capabilities.has_stream_chunked():  # libpq 16 and older
         return {}
-    if not event.contains(connection.engine, "do_execute", _execute):
-        event.listen(connection.engine, "do_execute", _execute)
+    if not event.contains(connection.dialect, "do_execute", _execute):
+        event.listen(connection.dialect, "do_execute", _execute)
         dialects.of(connection).listeners.add(_execute)
     return {"compdb_chunk": (size, all(field.kind is not Kind.OTHER for field in wanted))}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from compdb import codecs, dag
 from compdb.database import database_of
 from compdb.errors import MissingAttribute, PopulateError
@@ -30,6 +32,11 @@ def make_dry(cls: type[Any], key: dict[str, Any], **options: Any) -> dict[str, l
         with working(run, make) as row:
             run.perform(row, make, options)
             make.finish(row)
+    except SQLAlchemyError as error:
+        explained = make.explained(error)
+        if explained is not error:
+            raise explained from error
+        raise
     finally:
         make.abort()
         run.close()

@@ -20,6 +20,7 @@ from sqlalchemy.sql.elements import ColumnClause
 
 from compdb import dag
 from compdb import insert as inserting
+from compdb.dialects import Fault
 from compdb.errors import (
     DuplicateKey,
     EmptyMake,
@@ -297,6 +298,17 @@ class Make:
         if self.run.passes(error):
             raise TransactionLost(told) from error
         raise MakeError(f"{told}; let it raise, or insert in a block of its own: `with Lab.transaction():`") from error
+
+    def explained(self, error: Exception) -> Exception:
+        """Return the error of this make, or what to do about one that says only that its transaction is broken."""
+        if not isinstance(error, exc.DBAPIError) or self.run.database.dialect.classify(error).fault is not Fault.BROKEN:
+            return error
+        told = MakeError(
+            f"make of {self.run.label} goes on for {self.key} after a statement that failed, and broke its transaction; let the"
+            " error raise, or ask in a block of its own: `with Lab.transaction():`"
+        )
+        told.__cause__ = error
+        return told
 
     # ------------------------------------------------------------ three parts
 

@@ -59,20 +59,21 @@ class Points:
                 self._state, self._unobserved = self.snapshot.number, unobserved(connection, self.snapshot.listeners)
             if not self._unobserved:
                 return None
-            try:
-                return point.ask(connection, equality)
-            except point.errors as error:
-                told = None if self.again else raised(connection, point.text, error)
-                self.snapshot.failed()
-                if told is not None:
-                    raise told from error
+            values = point.values(equality)
+            if values is None:
                 return None
+            try:
+                return point.ask(connection, values)
+            except point.errors as error:
+                if self.again:
+                    return None
+                raise raised(connection, point.text, values, error) from error
 
     def _point(self, table: sa.Table, names: tuple[str, ...]) -> _Point | None:
         """Return the statement for attributes of a row by its key, unless blobs are among them, which other ways read faster."""
         database = self.snapshot.database
-        elsewhere = table.schema is not None and not database.dialect.has_schemas
-        if elsewhere or not names or table in self.hidden or dag.tier(table) is None:
+        translated = database.reader.get_execution_options().get("schema_translate_map") or {}
+        if translated.get(table.schema, table.schema) != table.schema or not names or table in self.hidden or dag.tier(table) is None:
             return None
         if any(isinstance(table.c[n].type, types.Blob) for n in names):
             return None
@@ -100,12 +101,19 @@ class _Point:
         self._processors: Sequence[Processor | None] | None = None
         self._types = [table.c[n].type for n in names]
 
-    def ask(self, connection: sa.Connection, equality: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    def values(self, equality: Mapping[str, Any]) -> dict[str, Any] | tuple[Any, ...] | None:
+        """Return the key as the driver takes it; None if it cannot be made so, which is told by whoever is asked then."""
+        try:
+            values = {p: equality[n] if bind is None else bind(equality[n]) for p, n, bind in self._given}
+        except Exception:
+            return None
+        return values if self._named else tuple(values.values())
+
+    def ask(self, connection: sa.Connection, values: dict[str, Any] | tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """Return the row, if there is one, as a list."""
-        values = {p: equality[n] if bind is None else bind(equality[n]) for p, n, bind in self._given}
         cursor = connection.connection.cursor()
         try:
-            cursor.execute(self.text, values if self._named else tuple(values.values()))
+            cursor.execute(self.text, values)
             rows = cursor.fetchall()
             if self._processors is None:
                 self._processors = self._found(cursor.description)

@@ -146,7 +146,7 @@ def _one(run: Run, key: dict[str, Any], options: dict[str, Any]) -> None:
                 return
             if attempt == RETRIES - 1 or not run.passes(error):
                 run.stop_if_hopeless(error)
-                run.fail(key, error)
+                run.fail(key, make.explained(error))
                 return
             run.reconnect()
             until_it_answers(run.database, run.label, error)

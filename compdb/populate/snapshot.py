@@ -40,7 +40,7 @@ class Snapshot:
         self.database, self.seconds = database, seconds
         self._connection: sa.Connection | None = None
         self.busy = self._lock = threading.RLock()
-        self._running = 0
+        self._running, self._begun = 0, False
         self._timer: threading.Timer | None = None
         self.number = 0
         self.listeners: tuple[Any, ...] = ()
@@ -52,24 +52,17 @@ class Snapshot:
                 self._connection = self.database.connect(self.database.reader)
                 self._watch(self._connection)
             connection = self._connection
-            if self._running:
-                self._go_on()
-            if not self.database.one_connection and not connection.in_transaction():
+            self._running = 0  # a statement that failed was not counted out
+            if self.database.dialect.broken(connection):
+                self.end(failed=True)
+            if not self.database.one_connection and not self._begun:
+                if connection.in_transaction():  # of a statement before which the timer struck
+                    connection.commit()
                 self.database.dialect.begin_snapshot(connection)
+                self._begun = True
                 self.number += 1
                 self._start_timer()
             return connection
-
-    def _go_on(self) -> None:
-        """A statement failed, which was not counted out; where that breaks its transaction, the next one sees a new state."""
-        self._running = 0
-        if not self.database.dialect.failed_reads_break_nothing:
-            self.end()
-
-    def failed(self) -> None:
-        """A statement that was given to the driver itself has failed."""
-        with self._lock:
-            self._go_on()
 
     @property
     def held(self) -> bool:
@@ -88,7 +81,7 @@ class Snapshot:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            self._running = 0
+            self._running, self._begun = 0, False
             if self._connection is not None and self._connection.in_transaction():
                 try:
                     self._connection.commit()
@@ -112,6 +105,7 @@ class Snapshot:
             self._drop()
 
     def _drop(self) -> None:
+        self._begun = False
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.invalidate()

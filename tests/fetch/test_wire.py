@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import threading
 
 import pymysql
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 
 from compdb.database import connect
 from compdb.dialects import wire
-from compdb.errors import InvalidValue
+from compdb.errors import InvalidValue, MakeTimeout
 from compdb.fetch import iterate, to_dicts
 from compdb.types import Choice
 
@@ -451,6 +452,55 @@ def test_a_line_that_breaks_while_the_columns_are_told(both, monkeypatch, error)
         told(ours, "SELECT 1 AS a, 2 AS b, 3 AS c")
     assert calls
     assert not ours.open
+
+
+def test_an_interrupt_while_a_short_result_is_cut_up_closes_the_connection(both, monkeypatch):
+    """Else what has arrived would be taken for the answer to the next query."""
+    ours, _ = both
+    told(ours, "SELECT 1 AS a")
+
+    def interrupted(*_):
+        raise MakeTimeout("it took too long")
+
+    monkeypatch.setattr(wire, "_arrived", interrupted)
+    with pytest.raises(MakeTimeout):
+        told(ours, "SELECT 1 AS a")
+    assert not ours.open
+
+
+def test_pymysql_knows_the_timeout_that_is_set(database):
+    _, arguments = database.engine.dialect.create_connect_args(database.engine.url)
+    for timeouts in ({"read_timeout": 5}, {"write_timeout": 5}, {"read_timeout": 5, "write_timeout": 7}):
+        connection = wire.connection_class()(**arguments, **timeouts)
+        for _ in range(3):
+            told(connection, "SELECT 1")
+            assert connection._sock.gettimeout() == timeouts.get("read_timeout")
+            assert getattr(connection, "_current_timeout", timeouts.get("read_timeout")) == timeouts.get("read_timeout")
+        connection.close()
+
+
+def test_an_error_among_the_columns_is_told_at_once(both):
+    ours, _ = both
+    told(ours, "SELECT 1 AS a")
+    (columns, _), *_ = ours.known
+    error = b"\xff\x11\x04#HY001" + b"out of memory"
+    packets = b"\x01\x00\x00\x01\x02" + columns + len(error).to_bytes(3, "little") + b"\x03" + error
+
+    class Said(io.BufferedReader):
+        """What a server says that has no memory left for the second column; then it waits, and whoever reads on waits for ever."""
+
+        def __init__(self):
+            super().__init__(io.BytesIO(packets))
+
+        def read(self, size):
+            data = super().read(size)
+            assert len(data) == size, "it waits for ever"
+            return data
+
+    ours._rfile = Said()
+    with pytest.raises(pymysql.Error, match="out of memory") as caught:
+        told(ours, "SELECT 1 AS a, 2 AS b")
+    assert caught.value.args[0] == 1041
 
 
 def test_a_version_of_pymysql_that_we_do_not_know_keeps_its_connection(monkeypatch):

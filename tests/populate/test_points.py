@@ -17,7 +17,7 @@ from compdb import Key, Mapped, mapped_column
 from compdb.database import database_of
 from compdb.populate import points
 
-from .conftest import N, computed
+from .conftest import N, computed, pipeline
 
 
 @pytest.fixture(autouse=True)
@@ -317,3 +317,62 @@ def test_after_a_read_that_failed_the_makes_go_on(lab, prefetch, listened):
     assert told["success_count"] == N - 1
     assert [(key, "z" in error) for key, error in told["error_list"]] == [({"k": 3}, True)]
     assert dict(zip(*Res.to_arrays("k", "y"))) == {k: k / 7 for k in range(N) if k != 3}
+
+
+@pytest.mark.parametrize("prefetch", [False, True])
+def test_after_a_read_that_failed_half_way_the_makes_go_on(lab, prefetch):
+    """A long result whose later rows cannot be calculated, which PostgreSQL notices when the first have been sent."""
+    if database_of(lab.Src.__table__).dialect.name != "postgresql":
+        pytest.skip("a division by zero is no error here")
+
+    class Long(cdb.Manual, lab):
+        n: Key[int]
+
+    def make(self, key):
+        if key["k"] == 3:
+            Long.proj(z="1 / (n - 2500)").to_dicts()
+        self.insert1({**key, "y": (lab.Src & key).fetch1("x")})
+
+    Res = computed(lab, make, prefetch=prefetch)
+    Long.insert({"n": n} for n in range(3000))
+    told = Res.populate(suppress_errors=True)
+    assert [(key, "division by zero" in error) for key, error in told["error_list"]] == [({"k": 3}, True)]
+    assert told["success_count"] == N - 1
+
+
+def test_a_name_that_the_engine_translates_is_asked_for_as_ever(lab, url, asked):
+    """The rows are those of the schema that somebody's engine says, and not of the one that is found first."""
+    if not url.startswith("postgresql"):
+        pytest.skip("has no schemas beside each other on one path")
+    computed(lab, None)
+    alter(lab, "CREATE SCHEMA tenant", *(f"CREATE TABLE tenant.{name} (LIKE {name} INCLUDING ALL)" for name in lab.metadata.tables))
+    alter(lab, "UPDATE src SET x = -1")
+    engine = sa.create_engine(url).execution_options(schema_translate_map={None: "tenant"})
+    Other = pipeline()
+
+    def make(self, key):
+        self.insert1({**key, "y": (Other.Src & key).fetch1("x")})
+
+    Res = computed(Other, make, prefetch=False, activate=False)
+    Other.activate(engine)
+    Other.Src.insert({"k": k, "x": k / 7} for k in range(N))
+    assert Res.populate()["success_count"] == N
+    assert dict(zip(*Res.to_arrays("k", "y"))) == {k: k / 7 for k in range(N)}
+    assert asked == []
+    engine.dispose()
+
+
+def test_a_dry_make_says_what_to_do_after_a_statement_that_failed(lab):
+    if database_of(lab.Src.__table__).dialect.failed_reads_break_nothing:
+        pytest.skip("nothing is broken here")
+
+    def make(self, key):
+        lab.session().add(lab.Note(k=key["k"], text="a"))
+        lab.session().flush()
+        with contextlib.suppress(sa.exc.DBAPIError):
+            lab.session().execute(sa.text("SELECT nothing FROM src"))
+        self.insert1({**key, "y": float(len(lab.Src & key))})
+
+    Res = computed(lab, make, allow_writes_to=(lab.Note,))
+    with pytest.raises(cdb.MakeError, match="after a statement that failed"):
+        Res.make_dry({"k": 1})
