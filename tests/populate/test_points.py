@@ -275,16 +275,16 @@ def test_an_error_is_what_sqlalchemy_makes_of_it(lab):
 
 
 def test_a_table_that_is_not_there_is_told_with_the_fix(lab, asked):
-    class Other(cdb.Manual, lab):
+    class Absent(cdb.Manual, lab):
         k: Key[int]
         z: Mapped[float]
 
     def make(self, key):
-        self.insert1({**key, "y": (Other & key).fetch1("z")})
+        self.insert1({**key, "y": (Absent & key).fetch1("z")})
 
     Res = computed(lab, make, prefetch=False)
-    alter(lab, "DROP TABLE other")
-    with pytest.raises(cdb.SchemaDrift, match=r"Other: there is no table 'other' .* Lab\.activate\(\) brings it into being"):
+    alter(lab, "DROP TABLE absent")
+    with pytest.raises(cdb.SchemaDrift, match=r"Absent: there is no table 'absent' .* Lab\.activate\(\) brings it into being"):
         Res.populate()
     assert asked == [None]
 
